@@ -1,0 +1,35 @@
+// What the addon exports: names only, everything else is in the files behind them. src/native.ts
+// gives the types.
+#include <napi.h>
+
+#include "poller.h"
+#include "process.h"
+#include "stream_io.h"
+#include "unix_socket.h"
+#ifdef __linux__
+#include "tap_linux.h"
+#endif
+
+namespace {
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new vmbridge::Registry(env));
+  exports.Set("StreamIo", vmbridge::StreamIo::Define(env));
+  exports.Set("Listener", vmbridge::Listener::Define(env));
+  exports.Set("listen", Napi::Function::New<vmbridge::Listen>(env, "listen"));
+  exports.Set("dial", Napi::Function::New<vmbridge::Dial>(env, "dial"));
+  exports.Set("peerCredentials",
+              Napi::Function::New<vmbridge::PeerCredentials>(env, "peerCredentials"));
+  exports.Set("exec", Napi::Function::New<vmbridge::Exec>(env, "exec"));
+  exports.Set("lock", Napi::Function::New<vmbridge::Lock>(env, "lock"));
+  exports.Set("groupId", Napi::Function::New<vmbridge::GroupId>(env, "groupId"));
+#ifdef __linux__
+  exports.Set("TapIo", vmbridge::TapIo::Define(env));
+  exports.Set("openTap", Napi::Function::New<vmbridge::OpenTap>(env, "openTap"));
+#endif
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(vmbridge, Init)

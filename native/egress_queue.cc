@@ -1,0 +1,69 @@
+#include "egress_queue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+namespace vmbridge {
+
+namespace {
+constexpr size_t kFirstCapacity = 32 * 1024;
+// A drained queue up to this size is kept: a port at the edge of its reader's pace fills and drains
+// it often.
+constexpr size_t kKeptCapacity = 64 * 1024;
+}  // namespace
+
+EgressQueue::~EgressQueue() { free(data_); }
+
+bool EgressQueue::Append(const uint8_t* bytes, size_t length) {
+  if (size_ + length > kLimit || !Reserve(size_ + length)) return false;
+  size_t tail = head_ + size_;
+  if (tail >= capacity_) tail -= capacity_;
+  size_t first = capacity_ - tail < length ? capacity_ - tail : length;
+  memcpy(data_ + tail, bytes, first);
+  memcpy(data_, bytes + first, length - first);
+  size_ += length;
+  return true;
+}
+
+int EgressQueue::Pieces(struct iovec pieces[2]) const {
+  size_t first = capacity_ - head_ < size_ ? capacity_ - head_ : size_;
+  pieces[0] = {data_ + head_, first};
+  pieces[1] = {data_, size_ - first};
+  return size_ > first ? 2 : 1;
+}
+
+void EgressQueue::Consume(size_t length) {
+  head_ += length;
+  if (head_ >= capacity_) head_ -= capacity_;
+  size_ -= length;
+  if (size_ > 0) return;
+  head_ = 0;
+  if (capacity_ > kKeptCapacity) Clear();
+}
+
+void EgressQueue::Clear() {
+  free(data_);
+  data_ = nullptr;
+  capacity_ = head_ = size_ = 0;
+}
+
+bool EgressQueue::Reserve(size_t needed) {
+  if (needed <= capacity_) return true;
+  size_t capacity = capacity_ == 0 ? kFirstCapacity : capacity_;
+  while (capacity < needed) capacity *= 2;
+  auto* data = static_cast<uint8_t*>(malloc(capacity));
+  if (data == nullptr) return false;
+  if (size_ > 0) {
+    struct iovec pieces[2];
+    int count = Pieces(pieces);
+    memcpy(data, pieces[0].iov_base, pieces[0].iov_len);
+    if (count == 2) memcpy(data + pieces[0].iov_len, pieces[1].iov_base, pieces[1].iov_len);
+  }
+  free(data_);
+  data_ = data;
+  capacity_ = capacity;
+  head_ = 0;
+  return true;
+}
+
+}  // namespace vmbridge

@@ -1,0 +1,166 @@
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "inherited.h"
+#include "poller.h"
+
+extern char** environ;
+
+namespace vmbridge {
+
+namespace {
+
+constexpr int kSocketDescriptor = 3;
+
+struct Descriptor {
+  int number;
+  bool non_blocking;
+};
+
+// The state to put back; the defaults are what a shell gives when the launcher was not there to
+// look.
+struct Inherited {
+  uint64_t ignored = 0;
+  uint64_t blocked = 0;
+  bool has_limit = false;
+  rlim_t limit = 0;
+  std::vector<Descriptor> descriptors;
+};
+
+Inherited Parse(const std::string& text) {
+  Inherited result;
+  const char* at = text.c_str();
+  char* end = nullptr;
+  result.ignored = strtoull(at, &end, 16);
+  if (*end == ':') result.blocked = strtoull(end + 1, &end, 16);
+  if (*end == ':') {
+    at = end + 1;
+    unsigned long long limit = strtoull(at, &end, 10);
+    result.has_limit = end != at;
+    result.limit = limit;
+    if (!result.has_limit) end = const_cast<char*>(strchr(at, ':'));
+  }
+  while (end != nullptr && (*end == ':' || *end == ',')) {
+    at = end + 1;
+    long number = strtol(at, &end, 10);
+    if (end == at) break;
+    bool non_blocking = *end == 'n';
+    if (non_blocking) end++;
+    result.descriptors.push_back({static_cast<int>(number), non_blocking});
+  }
+  return result;
+}
+
+void RestoreSignals(const Inherited& inherited) {
+  sigset_t blocked;
+  sigemptyset(&blocked);
+  for (int number = 1; number <= VMBRIDGE_SIGNALS; number++) {
+    uint64_t bit = uint64_t{1} << (number - 1);
+    struct sigaction action = {};
+    action.sa_handler = inherited.ignored & bit ? SIG_IGN : SIG_DFL;
+    sigaction(number, &action, nullptr);  // fails for SIGKILL, SIGSTOP and libc's own, rightly
+    if (inherited.blocked & bit) sigaddset(&blocked, number);
+  }
+  pthread_sigmask(SIG_SETMASK, &blocked, nullptr);
+}
+
+void RestoreDescriptors(const Inherited& inherited) {
+  for (const Descriptor& descriptor : inherited.descriptors) {
+    int flags = fcntl(descriptor.number, F_GETFL);
+    if (flags < 0) continue;
+    int wanted = descriptor.non_blocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+    if (wanted != flags) fcntl(descriptor.number, F_SETFL, wanted);
+    fcntl(descriptor.number, F_SETFD, 0);
+  }
+}
+
+void RestoreLimit(const Inherited& inherited) {
+  struct rlimit limit;
+  if (!inherited.has_limit || getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = inherited.limit;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::vector<std::string> Strings(const Napi::Value& value) {
+  std::vector<std::string> result;
+  auto array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    result.push_back(array.Get(i).ToString().Utf8Value());
+  }
+  return result;
+}
+
+std::vector<char*> Pointers(std::vector<std::string>& strings) {
+  std::vector<char*> result;
+  for (std::string& string : strings) result.push_back(&string[0]);
+  result.push_back(nullptr);
+  return result;
+}
+
+}  // namespace
+
+Napi::Value Exec(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  auto options = info[0].As<Napi::Object>();
+  std::string file = options.Get("file").ToString().Utf8Value();
+  std::vector<std::string> args = Strings(options.Get("args"));
+  std::vector<std::string> variables = Strings(options.Get("env"));
+  std::vector<char*> argv = Pointers(args);
+  std::vector<char*> envp = Pointers(variables);
+  int fd = options.Get("fd").ToNumber().Int32Value();
+  Napi::Value noted = options.Get("inherited");
+  Inherited inherited;
+  if (noted.IsString()) {
+    inherited = Parse(noted.As<Napi::String>().Utf8Value());
+  } else {
+    for (int number = 0; number <= 2; number++) inherited.descriptors.push_back({number, false});
+  }
+
+  if (fd != kSocketDescriptor && dup2(fd, kSocketDescriptor) < 0) {
+    ThrowSystemError(env, errno, "dup2");
+    return env.Undefined();
+  }
+  fcntl(kSocketDescriptor, F_SETFL, fcntl(kSocketDescriptor, F_GETFL) & ~O_NONBLOCK);
+  RestoreDescriptors(inherited);
+  fcntl(kSocketDescriptor, F_SETFD, 0);
+  RestoreLimit(inherited);
+  RestoreSignals(inherited);
+  environ = envp.data();
+  execvp(file.c_str(), argv.data());
+  ThrowSystemError(env, errno, "exec");
+  return env.Undefined();
+}
+
+Napi::Value Lock(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (flock(info[0].ToNumber().Int32Value(), LOCK_EX | LOCK_NB) == 0) {
+    return Napi::Boolean::New(env, true);
+  }
+  if (errno != EWOULDBLOCK) {
+    ThrowSystemError(env, errno, "flock");
+    return env.Undefined();
+  }
+  return Napi::Boolean::New(env, false);
+}
+
+Napi::Value GroupId(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string name = info[0].ToString().Utf8Value();
+  struct group* found = getgrnam(name.c_str());
+  if (found == nullptr) return env.Undefined();
+  return Napi::Number::New(env, found->gr_gid);
+}
+
+}  // namespace vmbridge

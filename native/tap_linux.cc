@@ -1,0 +1,243 @@
+#include "tap_linux.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "counters.h"
+
+namespace vmbridge {
+
+namespace {
+
+// Frames of one read turn: a TAP gives one a system call, and other ports wait meanwhile.
+constexpr int kFramesPerTurn = 64;
+
+// Closes a descriptor at the end of the scope, unless it was taken.
+class ScopedFd {
+ public:
+  explicit ScopedFd(int fd) : fd_(fd) {}
+  ~ScopedFd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  ScopedFd(const ScopedFd&) = delete;
+  ScopedFd& operator=(const ScopedFd&) = delete;
+  int get() const { return fd_; }
+  int Take() {
+    int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
+
+ private:
+  int fd_;
+};
+
+// Puts the calling thread into another network namespace and back at the end of the scope. A
+// namespace is a thread's property, so uv's own threads do not notice.
+class ScopedNetns {
+ public:
+  ~ScopedNetns() {
+    if (home_ < 0) return;
+    // Not to come back would move every later socket of this thread: better to stop.
+    if (setns(home_, CLONE_NEWNET) != 0) abort();
+    close(home_);
+  }
+  bool Enter(const char* path) {
+    ScopedFd target(open(path, O_RDONLY | O_CLOEXEC));
+    if (target.get() < 0) return false;
+    ScopedFd home(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    if (home.get() < 0 || setns(target.get(), CLONE_NEWNET) != 0) return false;
+    home_ = home.Take();
+    return true;
+  }
+
+ private:
+  int home_ = -1;
+};
+
+struct TapSettings {
+  std::string name;
+  std::string netns;
+  int mtu = 1500;
+  bool has_address = false;
+  uint32_t address = 0;
+  int prefix = 24;
+  bool has_mac = false;
+  uint8_t mac[6];
+};
+
+void SetAddress(struct ifreq* request, uint32_t host_order) {
+  struct sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(host_order);
+  memcpy(&request->ifr_addr, &address, sizeof address);
+}
+
+// Sets the device up with the ioctls that `ip` would replace by netlink; each step that fails names
+// itself.
+const char* Configure(int control, const TapSettings& settings, struct ifreq* request) {
+  if (settings.has_mac) {
+    request->ifr_hwaddr.sa_family = ARPHRD_ETHER;
+    memcpy(request->ifr_hwaddr.sa_data, settings.mac, 6);
+    if (ioctl(control, SIOCSIFHWADDR, request) != 0) return "set the MAC address";
+  }
+  request->ifr_mtu = settings.mtu;
+  if (ioctl(control, SIOCSIFMTU, request) != 0) return "set the MTU";
+  if (settings.has_address) {
+    uint32_t mask = settings.prefix == 0 ? 0 : ~uint32_t{0} << (32 - settings.prefix);
+    SetAddress(request, settings.address);
+    if (ioctl(control, SIOCSIFADDR, request) != 0) return "set the address";
+    SetAddress(request, mask);
+    if (ioctl(control, SIOCSIFNETMASK, request) != 0) return "set the netmask";
+    SetAddress(request, (settings.address & mask) | ~mask);
+    if (ioctl(control, SIOCSIFBRDADDR, request) != 0) return "set the broadcast address";
+  }
+  if (ioctl(control, SIOCGIFFLAGS, request) != 0) return "read the flags";
+  request->ifr_flags |= IFF_UP;
+  if (ioctl(control, SIOCSIFFLAGS, request) != 0) return "bring it up";
+  if (ioctl(control, SIOCGIFHWADDR, request) != 0) return "read the MAC address";
+  return nullptr;
+}
+
+bool ReadSettings(const Napi::Object& options, TapSettings* settings) {
+  settings->name = options.Get("name").ToString().Utf8Value();
+  settings->mtu = options.Get("mtu").ToNumber().Int32Value();
+  Napi::Value netns = options.Get("netns");
+  if (netns.IsString()) settings->netns = netns.As<Napi::String>().Utf8Value();
+  Napi::Value address = options.Get("address");
+  if (address.IsNumber()) {
+    settings->has_address = true;
+    settings->address = address.As<Napi::Number>().Uint32Value();
+    settings->prefix = options.Get("prefix").ToNumber().Int32Value();
+  }
+  Napi::Value mac = options.Get("mac");
+  if (mac.IsTypedArray() && mac.As<Napi::Uint8Array>().ByteLength() == 6) {
+    settings->has_mac = true;
+    memcpy(settings->mac, mac.As<Napi::Uint8Array>().Data(), 6);
+  }
+  return !settings->name.empty() && settings->name.size() < IFNAMSIZ;
+}
+
+}  // namespace
+
+Napi::Value OpenTap(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  TapSettings settings;
+  if (!info[0].IsObject() || !ReadSettings(info[0].As<Napi::Object>(), &settings)) {
+    ThrowSystemError(env, EINVAL, "check the name");
+    return env.Undefined();
+  }
+  ScopedNetns netns;
+  if (!settings.netns.empty() && !netns.Enter(settings.netns.c_str())) {
+    ThrowSystemError(env, errno, "enter the network namespace");
+    return env.Undefined();
+  }
+  ScopedFd tap(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (tap.get() < 0) {
+    ThrowSystemError(env, errno, "open /dev/net/tun");
+    return env.Undefined();
+  }
+  struct ifreq request = {};
+  request.ifr_flags = IFF_TAP | IFF_NO_PI;
+  memcpy(request.ifr_name, settings.name.c_str(), settings.name.size());
+  if (ioctl(tap.get(), TUNSETIFF, &request) != 0) {
+    ThrowSystemError(env, errno, "make the TAP");
+    return env.Undefined();
+  }
+  ScopedFd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  std::string name = request.ifr_name;
+  const char* failed =
+      control.get() < 0 ? "open a socket" : Configure(control.get(), settings, &request);
+  if (failed != nullptr) {
+    ThrowSystemError(env, errno, failed);
+    return env.Undefined();
+  }
+  auto mac = Napi::Uint8Array::New(env, 6);
+  memcpy(mac.Data(), request.ifr_hwaddr.sa_data, 6);
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("fd", Napi::Number::New(env, tap.Take()));
+  result.Set("name", Napi::String::New(env, name));
+  result.Set("mac", mac);
+  return result;
+}
+
+Napi::Function TapIo::Define(Napi::Env env) {
+  return DefineClass(
+      env, "TapIo",
+      {InstanceMethod("transmit", &TapIo::Transmit), InstanceMethod("close", &TapIo::Close)});
+}
+
+TapIo::TapIo(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TapIo>(info) { Open(info); }
+
+TapIo::~TapIo() { Release(); }
+
+void TapIo::Transmit(const Napi::CallbackInfo& info) {
+  auto run = info[0].As<Napi::Uint8Array>();
+  int count = info[1].As<Napi::Number>().Int32Value();
+  int64_t frames = info[2].As<Napi::Number>().Int64Value();
+  if (!open()) {
+    Count(kDropTxDown, frames);
+    return;
+  }
+  if (count <= 0 || count > kMaxStretches) return;
+  int64_t sent = 0;
+  int64_t bytes = 0;
+  int64_t full = 0;
+  for (int i = 0; i < count; i++) {
+    const uint8_t* at = run.Data() + stretches_[i].offset;
+    const uint8_t* end = at + stretches_[i].length;
+    while (at < end) {
+      size_t length = FrameLength(at);
+      ssize_t written = write(fd_, at + kLengthBytes, length);
+      if (written >= 0) {
+        sent++;
+        bytes += static_cast<int64_t>(length);
+      } else if (errno == EAGAIN || errno == ENOBUFS) {
+        full++;
+      }
+      at += kLengthBytes + length;
+    }
+  }
+  Count(kTxFrames, sent);
+  Count(kTxBytes, bytes);
+  Count(kDropTxFull, full);
+  Count(kDropTxError, frames - sent - full);
+}
+
+void TapIo::OnReady(int, bool failed) {
+  Napi::Env env = Env();
+  Napi::HandleScope scope(env);
+  [[maybe_unused]] Napi::Value self = Value();  // keeps this object while JavaScript may drop it
+  size_t length = 0;
+  int error = 0;
+  for (int i = 0; i < kFramesPerTurn && length + kLengthBytes + kMaxFrame <= run_capacity_; i++) {
+    ssize_t received = read(fd_, run_ + length + kLengthBytes, kMaxFrame);
+    if (received < 0) {
+      error = errno;
+      break;
+    }
+    if (received == 0) break;
+    PutFrameLength(run_ + length, static_cast<uint32_t>(received));
+    length += kLengthBytes + static_cast<size_t>(received);
+  }
+  if (length > 0) Walk(env, length);
+  // EBADFD: the device went, as with its network namespace. EIO: it is down, and stays a port.
+  bool passing = error == 0 || error == EAGAIN || error == EINTR || error == EIO;
+  if (failed || !passing) End(env, passing || error == EBADFD ? "gone" : uv_err_name(-error));
+}
+
+void TapIo::Close(const Napi::CallbackInfo&) { Release(); }
+
+}  // namespace vmbridge

@@ -1,0 +1,35 @@
+// The Linux TAP: makes and sets up the device (in another network namespace when asked), and reads
+// and writes its frames as framed runs. One system call a frame is what a TAP offers; the walk and
+// the crossing into JavaScript are still once for all frames that were waiting.
+#ifndef VMBRIDGE_TAP_LINUX_H_
+#define VMBRIDGE_TAP_LINUX_H_
+
+#include <napi.h>
+
+#include "run_io.h"
+
+namespace vmbridge {
+
+class TapIo : public Napi::ObjectWrap<TapIo>, private RunIo {
+ public:
+  static Napi::Function Define(Napi::Env env);
+
+  // The arguments of RunIo::Open; the descriptor is one from OpenTap.
+  explicit TapIo(const Napi::CallbackInfo& info);
+  ~TapIo() override;
+
+ private:
+  void Transmit(const Napi::CallbackInfo& info);
+  void Close(const Napi::CallbackInfo& info);
+  void OnReady(int events, bool failed) override;
+};
+
+// openTap({name, mtu, address?, prefix?, mac?, netns?}) => {fd, name, mac}: makes a TAP that lives
+// as long as its descriptor, sets MTU, MAC and IPv4 address (a number, host byte order, and a
+// prefix length) and brings it up. `name` may hold %d for the kernel to fill. `netns` is the path
+// of a network namespace. Throws a system error whose `syscall` names the step.
+Napi::Value OpenTap(const Napi::CallbackInfo& info);
+
+}  // namespace vmbridge
+
+#endif  // VMBRIDGE_TAP_LINUX_H_

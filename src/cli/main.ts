@@ -1,0 +1,68 @@
+/**
+ * The command line's entry: finds the command, loads its module and nothing else, and turns errors into one
+ * line on stderr and an exit status (1 for a failure, 2 for wrong usage, 3 from `status` when no daemon answers).
+ */
+
+import { readFileSync, writeSync } from 'node:fs'
+import { BridgeError, UsageError } from '../errors.js'
+import { helpOf, parseCommand, type Command, type Parsed } from './options.js'
+
+export interface CommandModule {
+  command: Command
+  /** Resolves to the exit status, or to undefined for a command that goes on until it ends the process itself. */
+  run(parsed: Parsed): Promise<number | undefined>
+}
+
+const COMMANDS: Record<string, { load: () => Promise<CommandModule>; summary: string }> = {
+  daemon: { load: () => import('./daemon.js'), summary: 'run the switch, its uplink and its DHCP server' },
+  run: { load: () => import('./run.js'), summary: 'start a program (QEMU) with a port of the switch on descriptor 3' },
+  plug: { load: () => import('./plug.js'), summary: 'join this or another network namespace to the segment (Linux)' },
+  status: { load: () => import('./status.js'), summary: 'show uplink, ports, addresses, drops and leases' },
+}
+
+const USAGE = [
+  'vmbridge: a userspace Ethernet switch for virtual machines\n',
+  'usage: vmbridge COMMAND [OPTION]...\n',
+  ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`),
+  '\nvmbridge COMMAND --help shows a command with examples; vmbridge --version the version.',
+  '',
+].join('\n')
+
+async function main(args: readonly string[]): Promise<number | undefined> {
+  const [name = '', ...rest] = args
+  if (name === '--version' || name === '-v') return say(`${version()}\n`)
+  if (name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) return say(USAGE)
+  const found = COMMANDS[name === 'help' ? rest[0] : name]
+  if (found === undefined) {
+    throw new UsageError(name === '' ? 'no command given' : `unknown command "${name}"`, 'vmbridge --help')
+  }
+  const { command, run } = await found.load()
+  const parsed = name === 'help' ? undefined : parseCommand(command, rest)
+  return parsed === undefined ? say(helpOf(command)) : run(parsed)
+}
+
+/** Writes to stdout without making a stream of it: `run` hands its descriptors on as they came. */
+function say(text: string): number {
+  writeSync(1, text)
+  return 0
+}
+
+function version(): string {
+  const manifest = new URL('../../../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version
+}
+
+function fail(error: unknown): number {
+  if (error instanceof BridgeError) {
+    const hint = error.hint === undefined ? '' : `\n  try: ${error.hint}`
+    writeSync(2, `vmbridge: ${error.message}${hint}\n`)
+    return error instanceof UsageError ? 2 : 1
+  }
+  writeSync(2, `vmbridge: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  return 1
+}
+
+export async function runCommandLine(args: readonly string[]): Promise<void> {
+  const status = await main(args).catch(fail)
+  if (status !== undefined) process.exitCode = status
+}

@@ -1,0 +1,69 @@
+/**
+ * `vmbridge run`: connects to the switch and becomes the program, with the socket on descriptor 3. The
+ * program finds its PID, descriptors, signals and limits as this command found them (native/process.h).
+ */
+
+import { writeSync } from 'node:fs'
+import { findInRun, SOCKET_NAME } from '../config/paths.js'
+import { BridgeError, hasCode, UsageError } from '../errors.js'
+import { native } from '../native.js'
+import type { Command, Parsed } from './options.js'
+
+export const command: Command = {
+  name: 'run',
+  operands: '[--] CMD ARGS...',
+  summary: 'Starts a program with a port of the switch on descriptor 3: same PID, its exit status passes through.',
+  passthrough: true,
+  options: {
+    socket: { value: 'PATH', help: 'the socket of the switch', fallback: "the daemon's default socket" },
+  },
+  examples: [
+    [
+      'vmbridge run -- qemu-system-x86_64 ... -netdev socket,id=net0,fd=3 -device virtio-net-pci,netdev=net0',
+      'a VM on the segment',
+    ],
+    ['vmbridge run --socket /tmp/lab.sock -- ./my-vm', 'on the switch that listens at /tmp/lab.sock'],
+  ],
+}
+
+/** As env(1) and nohup(1) have it. */
+const EXIT_NOT_EXECUTABLE = 126
+const EXIT_NOT_FOUND = 127
+
+export async function run({ get, operands }: Parsed): Promise<number> {
+  const [file] = operands
+  if (file === undefined) throw new UsageError('run needs a program to start', 'vmbridge run --help')
+  const { VMBRIDGE_INHERITED: inherited, ...environment } = process.env
+  const fd = dial(get('socket') ?? findInRun(SOCKET_NAME))
+  try {
+    return native.exec({
+      file,
+      args: operands,
+      env: Object.entries(environment).map(([name, value]) => `${name}=${value}`),
+      fd,
+      ...(inherited === undefined ? {} : { inherited }),
+    })
+  } catch (error) {
+    writeSync(2, `vmbridge: cannot start ${file}: ${error instanceof Error ? error.message : error}\n`)
+    return hasCode(error, 'ENOENT') ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE
+  }
+}
+
+/** @throws BridgeError ERR_NO_DAEMON, with the command that starts one */
+export function dial(path: string, nonBlocking = false): number {
+  try {
+    return native.dial(path, nonBlocking)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    if (hasCode(error, 'EACCES')) {
+      throw new BridgeError('ERR_NO_DAEMON', `no right to connect to ${path}`, {
+        hint: 'use sudo, or start the daemon with --socket-group and join that group',
+        cause: error,
+      })
+    }
+    throw new BridgeError('ERR_NO_DAEMON', `no daemon answers at ${path} (${reason})`, {
+      hint: `vmbridge daemon --socket ${path}`,
+      cause: error,
+    })
+  }
+}

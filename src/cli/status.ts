@@ -1,0 +1,94 @@
+/**
+ * `vmbridge status`: what the daemon knows, as tables or as JSON.
+ */
+
+import { CONTROL_NAME, controlBeside, findInRun } from '../config/paths.js'
+import type { DaemonStatus, NetworkStatus, PortStatus } from '../control/api.js'
+import { ControlClient } from '../control/client.js'
+import { BridgeError } from '../errors.js'
+import { existsSync } from 'node:fs'
+import type { Command, Parsed } from './options.js'
+import { printable, table } from './table.js'
+
+export const command: Command = {
+  name: 'status',
+  summary: 'Shows the uplink, ports with their addresses, traffic and drops, the FDB and the leases.',
+  options: {
+    control: { value: 'PATH', help: "the daemon's control socket", fallback: "the daemon's default" },
+    socket: { value: 'PATH', help: 'find the daemon by its VM socket instead' },
+    json: { help: 'print everything as JSON' },
+  },
+  examples: [
+    ['vmbridge status', 'tables for people'],
+    ["vmbridge status --json | jq '.networks[].leases'", 'the leases, for programs'],
+  ],
+}
+
+const EXIT_NO_DAEMON = 3
+
+export async function run({ get, has }: Parsed): Promise<number> {
+  const socket = get('socket')
+  const beside = socket === undefined ? undefined : controlBeside(socket)
+  const path = get('control') ?? (beside !== undefined && existsSync(beside) ? beside : findInRun(CONTROL_NAME))
+  let status: DaemonStatus
+  try {
+    status = await new ControlClient(path).status()
+  } catch (error) {
+    if (!(error instanceof BridgeError) || error.code !== 'ERR_NO_DAEMON') throw error
+    const start = path === findInRun(CONTROL_NAME) ? 'vmbridge daemon' : `vmbridge daemon --control ${path}`
+    process.stderr.write(`vmbridge: ${error.message}\n  start one with: ${start}\n`)
+    return EXIT_NO_DAEMON
+  }
+  process.stdout.write(has('json') ? `${JSON.stringify(status, null, 2)}\n` : render(status))
+  return 0
+}
+
+export function render({ pid, version, uptime, networks }: DaemonStatus): string {
+  const head = `vmbridge ${version}, PID ${pid}, up ${duration(uptime)}\n`
+  return head + networks.map(renderNetwork).join('\n')
+}
+
+function renderNetwork(network: NetworkStatus): string {
+  const { uplink, dhcp } = network
+  const lines = [
+    `network ${network.name}: gateway ${network.gateway}, MTU ${network.mtu}, sockets ${network.sockets.join(' ')}`,
+    `uplink ${[uplink.kind, uplink.name].filter(Boolean).join(' ')}: ${uplink.state}${uplink.detail ? ` (${uplink.detail})` : ''}`,
+    dhcp === undefined ? 'DHCP off' : `DHCP ${dhcp.range}, ${dhcp.free} free${dhcp.degraded ? ', DEGRADED: leases cannot be written' : ''}`,
+  ]
+  const ports = table(
+    ['PORT', 'ROLE', 'MAC', 'IP', 'RX', 'RX BYTES', 'TX', 'TX BYTES', 'DROPS', 'PEER'],
+    network.ports.map(portRow),
+  )
+  const fdb = table(
+    ['MAC', 'PORT', 'AGE'],
+    network.fdb.map(({ mac, port, age }) => [mac, port, `${age}s`]),
+  )
+  const leases = table(
+    ['IP', 'MAC', 'HOSTNAME', 'STATE', 'EXPIRES'],
+    network.leases.map(({ ip, mac, hostname, state, expires }) => [ip, mac, printable(hostname ?? '-'), state, expires]),
+  )
+  return [...lines, '', ports, 'FDB', fdb, 'LEASES', leases].join('\n')
+}
+
+function portRow(port: PortStatus): string[] {
+  const drops = Object.entries(port.drops).map(([reason, count]) => `${reason}:${count}`)
+  const peer = port.peer === undefined ? '-' : printable([port.peer.command, `(${port.peer.pid})`].filter(Boolean).join(' '))
+  return [
+    port.name,
+    port.role,
+    port.macs.join(',') || '-',
+    port.ips.join(',') || '-',
+    String(port.rx.frames),
+    String(port.rx.bytes),
+    String(port.tx.frames),
+    String(port.tx.bytes),
+    drops.join(',') || '-',
+    peer,
+  ]
+}
+
+function duration(seconds: number): string {
+  const hours = Math.floor(seconds / 3600)
+  const minutes = Math.floor((seconds % 3600) / 60)
+  return [hours ? `${hours}h` : '', hours || minutes ? `${minutes}m` : '', `${seconds % 60}s`].join('')
+}

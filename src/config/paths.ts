@@ -1,0 +1,51 @@
+/**
+ * Where things are when nobody says otherwise. Root's daemon is the machine's, in /run and /var/lib; another
+ * user's daemon is that user's own. A command without --socket looks at the user's own first.
+ */
+
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+
+export interface Place {
+  /** The folder of the sockets. */
+  run: string
+  /** The folder of what outlives the daemon. */
+  state: string
+}
+
+const SYSTEM: Place =
+  process.platform === 'darwin'
+    ? { run: '/var/run/vmbridge', state: '/var/db/vmbridge' }
+    : { run: '/run/vmbridge', state: '/var/lib/vmbridge' }
+
+/** The place of the daemon that this user would start. */
+export function ownPlace(uid: number = process.getuid?.() ?? 0, env: NodeJS.ProcessEnv = process.env): Place {
+  if (uid === 0) return SYSTEM
+  const home = homedir()
+  return {
+    run: env['XDG_RUNTIME_DIR'] ? join(env['XDG_RUNTIME_DIR'], 'vmbridge') : join(home, '.vmbridge'),
+    state: join(env['XDG_STATE_HOME'] || join(home, '.local', 'state'), 'vmbridge'),
+  }
+}
+
+export const SOCKET_NAME = 'vmbridge.sock'
+export const CONTROL_NAME = 'control.sock'
+
+/** The file of that name in the user's own place, or in the system's if only that one exists. */
+export function findInRun(name: string): string {
+  const own = join(ownPlace().run, name)
+  const system = join(SYSTEM.run, name)
+  return !existsSync(own) && existsSync(system) ? system : own
+}
+
+/** A folder below the state folder for the daemon whose first socket is `socket`: no two share their leases. */
+export function stateFolderFor(place: Place, socket: string): string {
+  const isDefault = socket === join(place.run, SOCKET_NAME)
+  return join(place.state, isDefault ? 'default' : encodeURIComponent(socket).slice(-200))
+}
+
+/** The control socket of a daemon that could not have the default one. */
+export function controlBeside(socket: string): string {
+  return `${socket}.control`
+}

@@ -1,0 +1,55 @@
+/**
+ * The control socket's server. Who may ask is decided by the socket's file mode.
+ */
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { claimSocket, type ClaimedSocket, type SocketRights } from '../ports/claim.js'
+import type { ControlErrorBody, ControlHandlers } from './api.js'
+
+/** Requests that one of ours never takes this long, in ms; and how many may be open at once. */
+const REQUEST_TIMEOUT = 10_000
+const MAX_CONNECTIONS = 64
+
+export class ControlServer {
+  readonly path: string
+  readonly #claimed: ClaimedSocket
+  readonly #server: Server
+
+  constructor(path: string, rights: SocketRights, handlers: ControlHandlers) {
+    this.path = path
+    this.#claimed = claimSocket(path, rights)
+    this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT, headersTimeout: REQUEST_TIMEOUT }, (request, response) =>
+      answer(handlers, request, response),
+    )
+    this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server.listen({ fd: this.#claimed.fd })
+  }
+
+  close(): Promise<void> {
+    this.#claimed.unlink()
+    this.#server.closeAllConnections()
+    return new Promise(resolve => this.#server.close(() => resolve()))
+  }
+}
+
+function answer(handlers: ControlHandlers, request: IncomingMessage, response: ServerResponse): void {
+  request.resume()
+  const { pathname } = new URL(request.url ?? '/', 'http://vmbridge')
+  if (pathname !== '/v1/status') {
+    return send(response, 404, { error: { code: 'ERR_NOT_FOUND', message: `there is no ${pathname}` } })
+  }
+  if (request.method !== 'GET') {
+    return send(response, 405, { error: { code: 'ERR_METHOD', message: `${pathname} answers GET only` } })
+  }
+  try {
+    send(response, 200, handlers.status())
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    send(response, 500, { error: { code: 'ERR_INTERNAL', message } })
+  }
+}
+
+function send(response: ServerResponse, status: number, body: object | ControlErrorBody): void {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(`${JSON.stringify(body)}\n`)
+}

@@ -1,0 +1,151 @@
+/**
+ * The daemon: its network, its control socket and its pidfile, and the order in which they start and stop. It
+ * ends by SIGINT, SIGTERM or SIGHUP with status 0, having removed what it made.
+ */
+
+import { mkdirSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { ControlServer } from '../control/server.js'
+import type { DaemonStatus } from '../control/api.js'
+import { BridgeError } from '../errors.js'
+import { openLog, type Logger } from '../log.js'
+import { packageRoot } from '../native.js'
+import { random32 } from '../random.js'
+import { formatCidr } from '../wire/ipv4.js'
+import { ownPlace } from '../config/paths.js'
+import { formatMac } from '../wire/mac.js'
+import { Network } from './network.js'
+import { Pidfile } from './pidfile.js'
+import type { DaemonSettings } from './settings.js'
+import { networkStatus } from './status.js'
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+export class Daemon {
+  readonly #settings: DaemonSettings
+  readonly #log: Logger
+  readonly #network: Network
+  readonly #startedAt = performance.now()
+  #control: ControlServer | undefined
+  #pidfile: Pidfile | undefined
+
+  constructor(settings: DaemonSettings, log: Logger) {
+    this.#settings = settings
+    this.#log = log
+    this.#network = new Network(settings.network, { log, clock: performance, wallClock: Date, random32 })
+  }
+
+  /** @throws BridgeError; what was started until then is stopped */
+  async start(): Promise<void> {
+    const { network, pidfile } = this.#settings
+    const run = ownPlace().run
+    if (network.sockets.some(path => dirname(path) === run)) mkdirSync(run, { recursive: true, mode: 0o755 })
+    try {
+      await this.#network.start()
+      this.#control = this.#openControl()
+      if (pidfile !== undefined) this.#pidfile = new Pidfile(pidfile)
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+    this.#sayReady()
+  }
+
+  async stop(): Promise<void> {
+    await this.#control?.close()
+    await this.#network.stop()
+    this.#pidfile?.remove()
+    this.#pidfile = undefined
+  }
+
+  status(): DaemonStatus {
+    return {
+      version: version(),
+      pid: process.pid,
+      uptime: Math.floor((performance.now() - this.#startedAt) / 1000),
+      networks: [networkStatus(this.#network)],
+    }
+  }
+
+  /** Who may plug a VM in may also look. */
+  #openControl(): ControlServer {
+    const { control, controlFallback, network } = this.#settings
+    const open = (path: string): ControlServer => {
+      if (dirname(path) === ownPlace().run) mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
+      return new ControlServer(path, network.rights, { status: () => this.status() })
+    }
+    try {
+      return open(control)
+    } catch (error) {
+      if (!(error instanceof BridgeError) || error.code !== 'ERR_SOCKET_IN_USE' || controlFallback === undefined) throw error
+      this.#log.warn(
+        { event: 'control.fallback', path: controlFallback },
+        `${error.message}; this daemon's control socket is ${controlFallback}`,
+      )
+      return open(controlFallback)
+    }
+  }
+
+  #sayReady(): void {
+    const { network } = this.#settings
+    const { uplink } = this.#network
+    const { kind, name } = uplink.status()
+    const qemu = qemuCommand(network.sockets[0])
+    this.#log.info(
+      { event: 'daemon.ready', pid: process.pid, sockets: network.sockets, control: this.#control?.path, qemu },
+      [
+        `ready: PID ${process.pid}, network ${formatCidr(network.gateway)}, uplink ${[kind, name].filter(Boolean).join(' ')},`,
+        `sockets ${network.sockets.join(' ')}, control ${this.#control?.path}; join a VM with:\n\n  ${qemu}\n`,
+      ].join(' '),
+    )
+  }
+}
+
+/** A command that can be pasted as it is: a guest with this machine's own firmware and one NIC on the segment. */
+export function qemuCommand(socket: string, architecture: string = process.arch): string {
+  const machine =
+    architecture === 'arm64' ? 'qemu-system-aarch64 -M virt -cpu max' : 'qemu-system-x86_64 -M q35'
+  const mac = formatMac(0x5254, random32() & 0xffffff)
+  const path = socket.replaceAll(',', ',,')
+  const net = `stream,id=net0,server=off,addr.type=unix,addr.path=${path}`
+  return `${machine} -m 1024 -netdev ${quote(net)} -device virtio-net-pci,netdev=net0,mac=${mac}`
+}
+
+function quote(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+}
+
+function version(): string {
+  return (JSON.parse(readFileSync(`${packageRoot}package.json`, 'utf8')) as { version: string }).version
+}
+
+/** Runs a daemon until a signal. Resolves to the exit status only if it could not start. */
+export async function runDaemon(settings: DaemonSettings): Promise<undefined> {
+  const log = openLog(settings.logLevel, settings.logFormat)
+  const daemon = new Daemon(settings, log.logger)
+  let stopping = false
+  const finish = async (status: number): Promise<void> => {
+    if (stopping) return
+    stopping = true
+    await daemon.stop()
+    log.flush()
+    process.exit(status)
+  }
+  for (const signal of SIGNALS) {
+    process.on(signal, () => {
+      log.logger.info({ event: 'daemon.stop', signal }, `stopping on ${signal}`)
+      void finish(0)
+    })
+  }
+  process.on('uncaughtException', error => {
+    log.logger.fatal({ event: 'daemon.crash', err: error }, 'an error that nobody caught: stopping')
+    void finish(1)
+  })
+  try {
+    await daemon.start()
+  } catch (error) {
+    log.flush()
+    throw error
+  }
+  return undefined
+}

@@ -1,0 +1,49 @@
+/**
+ * The DHCP server as a service on the switch: picks DHCP (and ARP for the server's address, where nobody else
+ * answers it) out of what its port gets.
+ */
+
+import { classifyDhcp, DHCP_TO_SERVER } from '../dhcp/guard.js'
+import type { DhcpServer } from '../dhcp/server.js'
+import type { Service } from '../ports/service-port.js'
+import { arpTargetIp, isArpIpv4 } from '../wire/arp.js'
+import { ETHERNET_HEADER, ETHERNET_SOURCE, ETHERTYPE_ARP, etherType } from '../wire/ethernet.js'
+import { macHigh, macLow } from '../wire/mac.js'
+
+export interface DhcpServiceOptions {
+  serverIp: number
+  answersArp: boolean
+}
+
+/** The name of the port behind which a station was last heard. */
+export type Locate = (macHigh: number, macLow: number) => string | undefined
+
+export class DhcpService implements Service {
+  readonly #server: DhcpServer
+  readonly #serverIp: number
+  readonly #answersArp: boolean
+  readonly #locate: Locate
+
+  constructor(server: DhcpServer, { serverIp, answersArp }: DhcpServiceOptions, locate: Locate) {
+    this.#server = server
+    this.#serverIp = serverIp
+    this.#answersArp = answersArp
+    this.#locate = locate
+  }
+
+  wants(bytes: Uint8Array, at: number, length: number): boolean {
+    if (etherType(bytes, at) !== ETHERTYPE_ARP) return classifyDhcp(bytes, at, length) === DHCP_TO_SERVER
+    const arp = at + ETHERNET_HEADER
+    return (
+      this.#answersArp &&
+      isArpIpv4(bytes, arp, length - ETHERNET_HEADER) &&
+      arpTargetIp(bytes, arp) === this.#serverIp
+    )
+  }
+
+  handleFrame(bytes: Uint8Array, at: number, length: number): void {
+    const source = at + ETHERNET_SOURCE
+    const port = this.#locate(macHigh(bytes, source), macLow(bytes, source)) ?? '-'
+    this.#server.handleFrame(bytes, at, length, port)
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * The pidfile: the decimal PID without a newline, never seen empty or half written, locked while the daemon lives
+ * and removed at its end.
+ */
+
+import { closeSync, lstatSync, openSync, readFileSync, renameSync, unlinkSync, writeSync, type Stats } from 'node:fs'
+import { BridgeError, hasCode } from '../errors.js'
+import { native } from '../native.js'
+import { lockFolder, unlinkIfSame } from '../ports/claim.js'
+
+export class Pidfile {
+  readonly #path: string
+  readonly #fd: number
+  readonly #made: Stats
+
+  /** @throws BridgeError ERR_PIDFILE_IN_USE, naming the PID; ERR_PIDFILE */
+  constructor(path: string) {
+    const unlock = lockFolder(path)
+    try {
+      refuseIfLive(path)
+      const temporary = `${path}.${process.pid}`
+      this.#fd = openSync(temporary, 'w', 0o644)
+      native.lock(this.#fd)
+      writeSync(this.#fd, String(process.pid))
+      this.#made = lstatSync(temporary)
+      renameSync(temporary, path)
+      this.#path = path
+    } catch (error) {
+      if (error instanceof BridgeError) throw error
+      const reason = error instanceof Error ? error.message : String(error)
+      throw new BridgeError('ERR_PIDFILE', `cannot write the pidfile ${path}: ${reason}`, { cause: error })
+    } finally {
+      unlock()
+    }
+  }
+
+  remove(): void {
+    unlinkIfSame(this.#path, this.#made)
+    closeSync(this.#fd)
+  }
+}
+
+function refuseIfLive(path: string): void {
+  let fd: number
+  try {
+    if (!lstatSync(path).isFile()) {
+      throw new BridgeError('ERR_PIDFILE', `${path} exists and is not a regular file; it was not touched`, {
+        hint: 'choose another --pidfile',
+      })
+    }
+    fd = openSync(path, 'r')
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return
+    throw error
+  }
+  try {
+    if (native.lock(fd)) return unlinkSync(path)
+  } finally {
+    closeSync(fd)
+  }
+  throw new BridgeError('ERR_PIDFILE_IN_USE', `${path} belongs to the running PID ${readFileSync(path, 'utf8').trim()}`, {
+    hint: 'stop that one first, or choose another --pidfile',
+  })
+}

@@ -1,0 +1,44 @@
+/**
+ * What a daemon is told, once its words are checked: src/cli/daemon-settings.ts reads them from the command line.
+ */
+
+import type { LogFormat, LogLevel } from '../log.js'
+import type { SocketRights } from '../ports/claim.js'
+import type { UplinkChoice } from '../uplink/uplink.js'
+import type { Cidr, Ipv4Range } from '../wire/ipv4.js'
+
+export interface DhcpSettings {
+  /** The default is the subnet without its top fifth, which stays free for VIPs. */
+  range?: Ipv4Range
+  exclude: Ipv4Range[]
+  /** The default is the gateway. */
+  dns: number[]
+  domain?: string
+  /** Seconds. */
+  leaseSeconds?: number
+}
+
+export interface NetworkSettings {
+  name: string
+  /** Paths that VMs plug into. */
+  sockets: string[]
+  rights: SocketRights
+  uplink: UplinkChoice
+  /** The gateway's address with the subnet's prefix. */
+  gateway: Cidr
+  /** Undefined: no built-in DHCP server, and no guard. */
+  dhcp?: DhcpSettings
+  /** Bytes of an IP packet. */
+  mtu: number
+  stateDir: string
+}
+
+export interface DaemonSettings {
+  network: NetworkSettings
+  control: string
+  /** Where the control socket goes when `control` is only the default and another daemon has it. */
+  controlFallback?: string
+  pidfile?: string
+  logLevel: LogLevel
+  logFormat: LogFormat
+}

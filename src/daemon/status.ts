@@ -1,0 +1,85 @@
+/**
+ * What a network looks like from outside: the control API's shapes, filled from the live objects.
+ */
+
+import { readFileSync } from 'node:fs'
+import type { FdbStatus, NetworkStatus, PortStatus } from '../control/api.js'
+import {
+  DROP_REASONS,
+  FDB_MOVES,
+  FDB_REFUSED,
+  RX_BYTES,
+  RX_FRAMES,
+  TX_BYTES,
+  TX_FRAMES,
+} from '../switch/counters.js'
+import type { Port } from '../switch/port.js'
+import { formatCidr } from '../wire/ipv4.js'
+import { formatMac } from '../wire/mac.js'
+import type { Network } from './network.js'
+
+export function networkStatus(network: Network): NetworkStatus {
+  const { settings, switch: sw, dhcp } = network
+  const now = sw.now()
+  const fdb = sw
+    .fdbEntries()
+    .map(({ high, low, port, seen }) => ({
+      mac: formatMac(high, low >>> 0),
+      port: sw.portById(port)?.name ?? '-',
+      age: Math.floor((now - seen) / 1000),
+    }))
+    .sort((a, b) => (a.mac < b.mac ? -1 : 1))
+  const served = dhcp?.status()
+  const leases = served?.leases ?? []
+  const bound = new Map(leases.filter(({ state }) => state === 'bound').map(({ mac, ip }) => [mac, ip]))
+  return {
+    name: settings.name,
+    sockets: settings.sockets,
+    gateway: formatCidr(settings.gateway),
+    mtu: settings.mtu,
+    uplink: network.uplink.status(),
+    ports: sw.ports.map(port => portStatus(network, port, fdb, bound)),
+    fdb,
+    leases,
+    ...(served && {
+      dhcp: {
+        range: served.range,
+        exclude: served.exclude,
+        free: served.free,
+        degraded: served.degraded,
+        counters: served.counters,
+      },
+    }),
+  }
+}
+
+function portStatus(network: Network, port: Port, fdb: FdbStatus[], bound: Map<string, string>): PortStatus {
+  const { counters, name, role } = port
+  const macs = fdb.filter(entry => entry.port === name).map(({ mac }) => mac)
+  const claimed = network.neighbors.list(network.switch.now()).filter(({ portId }) => portId === port.id)
+  const leased = macs.map(mac => bound.get(mac)).filter(ip => ip !== undefined)
+  const vm = network.vms.get(port)
+  const drops = DROP_REASONS.filter(([index]) => counters[index] > 0).map(([index, reason]) => [reason, counters[index]])
+  return {
+    name,
+    role,
+    macs,
+    ips: [...new Set([...leased, ...claimed.map(({ ip }) => ip)])],
+    rx: { frames: counters[RX_FRAMES], bytes: counters[RX_BYTES] },
+    tx: { frames: counters[TX_FRAMES], bytes: counters[TX_BYTES] },
+    drops: Object.fromEntries(drops) as Record<string, number>,
+    moves: counters[FDB_MOVES],
+    unlearnt: counters[FDB_REFUSED],
+    queued: vm?.stream.io.queuedBytes() ?? 0,
+    ...(vm && { peer: peerStatus(vm.peer), since: new Date(vm.since).toISOString() }),
+  }
+}
+
+/** The program's name is read when asked for: `vmbridge run` connects first and becomes QEMU then. */
+function peerStatus({ pid, uid }: { pid: number; uid: number }): NonNullable<PortStatus['peer']> {
+  try {
+    return { pid, uid, command: readFileSync(`/proc/${pid}/comm`, 'utf8').trim() }
+  } catch {
+    return { pid, uid }
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * Taking a path for a Unix socket: a stale socket is replaced, a living one belongs to somebody and is named,
+ * anything that is not a socket is never touched. Two daemons that start at once do not both win: the look and
+ * the bind happen under a lock on the folder, which leaves nothing behind.
+ */
+
+import { closeSync, constants, lstatSync, openSync, unlinkSync, type Stats } from 'node:fs'
+import { dirname } from 'node:path'
+import { BridgeError, hasCode } from '../errors.js'
+import { native } from '../native.js'
+
+export interface SocketRights {
+  /** Mode of the socket file, such as 0o660. */
+  mode: number
+  /** Group that owns it, or undefined to leave it. */
+  gid?: number
+}
+
+export interface ClaimedSocket {
+  path: string
+  /** A listening, non-blocking socket. */
+  fd: number
+  /** Removes the file, unless another has taken its place since. Does not close the descriptor. */
+  unlink(): void
+}
+
+/** sun_path, with its closing NUL. */
+const MAX_PATH = process.platform === 'darwin' ? 103 : 107
+
+/** How long another daemon may take to claim a socket in the same folder, in ms, and how often we look. */
+const LOCK_PATIENCE = 2000
+const LOCK_INTERVAL = 10
+
+/**
+ * Binds and listens on `path`.
+ * @throws BridgeError ERR_SOCKET_IN_USE, ERR_NOT_A_SOCKET, ERR_SOCKET_PATH or ERR_SOCKET, with a hint.
+ */
+export function claimSocket(path: string, { mode, gid = -1 }: SocketRights): ClaimedSocket {
+  if (Buffer.byteLength(path) > MAX_PATH) {
+    throw new BridgeError('ERR_SOCKET_PATH', `${path} is longer than the ${MAX_PATH} bytes a socket path may have`, {
+      hint: 'choose a shorter path, such as /tmp/vmbridge.sock',
+    })
+  }
+  const unlock = lockFolder(path)
+  try {
+    removeStale(path)
+    const fd = native.listen(path, mode, gid)
+    const made = lstatSync(path)
+    return { path, fd, unlink: () => unlinkIfSame(path, made) }
+  } catch (error) {
+    throw error instanceof BridgeError ? error : explain(path, error)
+  } finally {
+    unlock()
+  }
+}
+
+/** Removes `path` if it is still the file that `made` describes. */
+export function unlinkIfSame(path: string, made: Stats): void {
+  try {
+    const now = lstatSync(path)
+    if (now.ino === made.ino && now.dev === made.dev) unlinkSync(path)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+  }
+}
+
+/** Holds the folder of `path` for this process. Returns what lets it go. */
+export function lockFolder(path: string): () => void {
+  const folder = dirname(path)
+  let fd: number
+  try {
+    fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
+  } catch (error) {
+    throw explain(path, error)
+  }
+  const wait = new Int32Array(new SharedArrayBuffer(4))
+  for (let waited = 0; !tryLock(fd); waited += LOCK_INTERVAL) {
+    if (waited >= LOCK_PATIENCE) break
+    Atomics.wait(wait, 0, 0, LOCK_INTERVAL)
+  }
+  return () => closeSync(fd)
+}
+
+/** A file system without locks is no reason not to start. */
+function tryLock(fd: number): boolean {
+  try {
+    return native.lock(fd)
+  } catch {
+    return true
+  }
+}
+
+function removeStale(path: string): void {
+  let found: Stats
+  try {
+    found = lstatSync(path)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return
+    throw error
+  }
+  if (!found.isSocket()) {
+    throw new BridgeError('ERR_NOT_A_SOCKET', `${path} exists and is not a socket; it was not touched`, {
+      hint: 'choose another path, or remove it yourself',
+    })
+  }
+  const owner = ownerOf(path)
+  if (owner !== undefined) {
+    throw new BridgeError('ERR_SOCKET_IN_USE', `${path} is held by ${owner}`, {
+      hint: 'stop that one first, or choose another path with --socket and --control',
+    })
+  }
+  unlinkSync(path)
+}
+
+/** Who listens on a socket file, as text, or undefined when nobody does. */
+function ownerOf(path: string): string | undefined {
+  let fd: number
+  try {
+    fd = native.dial(path, true)
+  } catch (error) {
+    if (hasCode(error, 'ECONNREFUSED') || hasCode(error, 'ENOENT')) return undefined
+    // A full backlog (EAGAIN) is a living process that does not answer just now.
+    if (hasCode(error, 'EAGAIN')) return 'a process that does not accept connections now'
+    throw error
+  }
+  const { pid } = native.peerCredentials(fd)
+  closeSync(fd)
+  return pid > 0 ? `PID ${pid}` : 'another process'
+}
+
+function explain(path: string, error: unknown): BridgeError {
+  const reason = error instanceof Error ? error.message : String(error)
+  if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) {
+    return new BridgeError('ERR_SOCKET_PATH', `the folder of ${path} does not exist`, {
+      hint: `mkdir -p ${dirname(path)}`,
+      cause: error,
+    })
+  }
+  if (hasCode(error, 'EACCES') || hasCode(error, 'EPERM') || hasCode(error, 'EROFS')) {
+    return new BridgeError('ERR_SOCKET_PATH', `no right to make ${path} (${reason})`, {
+      hint: 'choose a path in a folder of yours with --socket, or start as root',
+      cause: error,
+    })
+  }
+  return new BridgeError('ERR_SOCKET', `cannot listen on ${path}: ${reason}`, { cause: error })
+}

@@ -1,0 +1,78 @@
+/**
+ * A socket that VMs plug into: every connection becomes a port of the switch.
+ *
+ * A local user can connect as often as the limits allow; each connection costs a port until it closes. Where
+ * there is no room (ports, or the process's descriptors) the connection is refused and counted, and said once a
+ * minute at most.
+ */
+
+import { closeSync } from 'node:fs'
+import { native, type Credentials, type Listener as NativeListener } from '../native.js'
+import { MAX_PORTS } from '../switch/switch.js'
+import type { Switch } from '../switch/switch.js'
+import { claimSocket, type ClaimedSocket, type SocketRights } from './claim.js'
+
+export interface ListenerOptions extends SocketRights {
+  path: string
+  switch: Switch
+  onConnection: (fd: number, peer: Credentials) => void
+  /** Connections could not be taken: `reason` for people, at most once a minute. */
+  onRefused: (reason: string, refusedSoFar: number) => void
+}
+
+/** After EMFILE the listening socket stays readable: look again after this many ms, not at once. */
+const RETRY_AFTER = 500
+const SAY_AGAIN_AFTER = 60_000
+
+export class Listener {
+  readonly path: string
+  refused = 0
+  readonly #claimed: ClaimedSocket
+  readonly #options: ListenerOptions
+  #native: NativeListener | undefined
+  #retry: NodeJS.Timeout | undefined
+  #saidAt = -Infinity
+
+  /**
+   * Takes the path; connections wait until `start`.
+   * @throws BridgeError as claimSocket does
+   */
+  constructor(options: ListenerOptions) {
+    this.path = options.path
+    this.#options = options
+    this.#claimed = claimSocket(options.path, options)
+  }
+
+  start(): void {
+    const { switch: sw, onConnection } = this.#options
+    const listener = new native.Listener(
+      this.#claimed.fd,
+      (fd, pid, uid, gid) => {
+        if (sw.ports.length < MAX_PORTS) return onConnection(fd, { pid, uid, gid })
+        closeSync(fd)
+        this.#refuse(`the switch has its ${MAX_PORTS} ports`)
+      },
+      code => {
+        listener.pause()
+        this.#retry = setTimeout(() => listener.resume(), RETRY_AFTER)
+        this.#refuse(`accept failed with ${code}`)
+      },
+    )
+    this.#native = listener
+  }
+
+  close(): void {
+    clearTimeout(this.#retry)
+    this.#claimed.unlink()
+    if (this.#native === undefined) closeSync(this.#claimed.fd)
+    else this.#native.close()
+  }
+
+  #refuse(reason: string): void {
+    this.refused++
+    const now = performance.now()
+    if (now - this.#saidAt < SAY_AGAIN_AFTER) return
+    this.#saidAt = now
+    this.#options.onRefused(reason, this.refused)
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * A port on a descriptor that native code reads and writes as framed runs: the stream socket of a VM or of an
+ * uplink that we dialled, or a TAP. The bytes move in native code (native/stream_io.h, native/tap_linux.h); this
+ * joins them to the switch.
+ */
+
+import { BridgeError } from '../errors.js'
+import { native, type RunIo, type StreamIo } from '../native.js'
+import type { Port } from '../switch/port.js'
+import type { Run } from '../switch/run.js'
+import { BROKEN_EMPTY, BROKEN_TOO_LONG, MAX_PORTS, type Switch } from '../switch/switch.js'
+
+export interface RunPortOptions {
+  switch: Switch
+  /** The port to drive: attached here, detached when the descriptor ends. */
+  port: Port
+  /** Non-blocking; owned by the port from here on. */
+  fd: number
+  /** The network's run buffer. */
+  run: Run
+  /**
+   * The port ended by itself: `eof`, `reset`, `truncated` (inside a frame), `empty-frame`, `frame-too-long`,
+   * `gone` (a TAP whose namespace went), or the name of an errno.
+   */
+  onEnd: (reason: string) => void
+}
+
+export class RunPort<Io extends RunIo = RunIo> {
+  readonly port: Port
+  readonly io: Io
+  readonly #switch: Switch
+
+  constructor(kind: typeof native.StreamIo | typeof native.TapIo, options: RunPortOptions) {
+    const { switch: sw, port, fd, run, onEnd } = options
+    this.port = port
+    this.#switch = sw
+    if (!sw.attach(port)) throw new BridgeError('ERR_SWITCH_FULL', `the switch has its ${MAX_PORTS} ports`)
+    let broken = ''
+    const onRun = (end: number): number => {
+      const used = sw.ingress(port, run, end)
+      if (used === BROKEN_EMPTY) broken = 'empty-frame'
+      else if (used === BROKEN_TOO_LONG) broken = 'frame-too-long'
+      return used
+    }
+    this.io = new kind(fd, run.bytes, port.stretches, port.counters, onRun, reason => {
+      sw.detach(port)
+      onEnd(broken || reason)
+    }) as Io
+    port.driver = this.io
+  }
+
+  close(): void {
+    this.io.close()
+    this.#switch.detach(this.port)
+  }
+}
+
+export type StreamPort = RunPort<StreamIo>
+
+export function streamPort(options: RunPortOptions): StreamPort {
+  return new RunPort<StreamIo>(native.StreamIo, options)
+}
+
+export function tapPort(options: RunPortOptions): RunPort {
+  return new RunPort(native.TapIo, options)
+}
