@@ -13,7 +13,7 @@
 namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  env.SetInstanceData(new vmbridge::Registry(env));
+  vmbridge::OpenRegistry(env);
   exports.Set("StreamIo", vmbridge::StreamIo::Define(env));
   exports.Set("Listener", vmbridge::Listener::Define(env));
   exports.Set("listen", Napi::Function::New<vmbridge::Listen>(env, "listen"));

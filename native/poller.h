@@ -1,57 +1,51 @@
-// Readiness of one descriptor on the uv loop of the environment that loaded the addon (never the
-// process's default loop, so that worker threads have their own).
+// Readiness of descriptors, on the uv loop of the environment that loaded the addon (never the
+// process's default loop as such, so that worker threads have their own).
 //
-// A Poller is the uv handle and lives until uv has closed it; its Handler is the object behind a
-// port and may go earlier or later. Registry knows all pollers of an environment and closes them,
-// asynchronously as uv demands, when the environment ends at whatever stage of the process's life.
+// On Linux the descriptors of ports are in an epoll set of our own, and uv's backend descriptor is
+// one more in it. A uv_prepare handle, which uv runs right before it would block, waits in that set
+// instead: as long as only ports are ready, frames go from one port to the next without a turn of
+// Node's loop in between; as soon as uv has something to do (a timer, an immediate, a signal, a
+// promise's thread), it returns and uv does it. What this saves a wake-up: a second epoll_wait
+// (Node asks uv to measure idle time, for which uv polls twice), the immediates' callback scope,
+// and three epoll dispatch layers: docs/decisions.md has the figures.
+//
+// Elsewhere each descriptor is a uv_poll_t (poller_uv.cc); `node-gyp rebuild -- -Duv_poll=1` builds
+// that on Linux as well, for tests.
+//
+// Registry is an environment's set of descriptors; it is torn down with the environment, at
+// whatever stage of the process's life that is.
 #ifndef VMBRIDGE_POLLER_H_
 #define VMBRIDGE_POLLER_H_
 
 #include <napi.h>
 #include <uv.h>
 
+#include <vector>
+
 namespace vmbridge {
 
 class Poller;
+class Registry;
 
-class Registry {
- public:
-  explicit Registry(Napi::Env env);
-  Registry(const Registry&) = delete;
-  Registry& operator=(const Registry&) = delete;
-
-  static Registry* Of(Napi::Env env);
-
- private:
-  friend class Handler;
-  friend class Poller;
-  static void OnEnvironmentEnd(napi_async_cleanup_hook_handle hook, void* arg);
-  void FinishIfDone();
-
-  uv_loop_t* loop_ = nullptr;
-  napi_async_cleanup_hook_handle hook_ = nullptr;
-  Poller* first_ = nullptr;
-  int open_handles_ = 0;
-  bool ending_ = false;
-};
+// Ready for reading, ready for writing: uv's UV_READABLE and UV_WRITABLE.
+constexpr int kReadable = UV_READABLE;
+constexpr int kWritable = UV_WRITABLE;
 
 class Handler {
  public:
-  // `events` as of uv_poll; `failed` when the descriptor reports an error (EPOLLERR), after which
-  // uv has stopped polling.
+  // `failed` when the descriptor reports an error (EPOLLERR); it should be given up then.
   virtual void OnReady(int events, bool failed) = 0;
 
  protected:
   Handler() = default;
   virtual ~Handler();
 
-  // Starts polling `fd` for `events`; false (errno set) when the loop refuses the descriptor.
+  // Starts watching `fd` for `events`; false (errno set) when it cannot be watched.
   bool Poll(Napi::Env env, int fd, int events);
-  // Changes what is polled for; nothing while closed.
+  // Changes what is watched for; nothing while closed.
   void Watch(int events);
-  // No more calls of OnReady. The descriptor may be closed right after.
+  // No more calls of OnReady. The descriptor is to be closed after this, not before.
   void Unpoll();
-  bool polling() const { return poller_ != nullptr; }
 
  private:
   friend class Poller;
@@ -59,22 +53,8 @@ class Handler {
   Poller* poller_ = nullptr;
 };
 
-class Poller {
- private:
-  friend class Handler;
-  friend class Registry;
-  Poller(Registry* registry, Handler* handler) : registry_(registry), handler_(handler) {}
-  static void OnEvent(uv_poll_t* handle, int status, int events);
-  void Close();
-  void Link();
-  void Unlink();
-
-  uv_poll_t handle_;
-  Registry* registry_;
-  Handler* handler_;
-  Poller* next_ = nullptr;
-  Poller* previous_ = nullptr;
-};
+// The registry of an environment. Made when the addon is loaded, deleted with the environment.
+void OpenRegistry(Napi::Env env);
 
 // Calls a JavaScript function without a callback scope: no ticks or microtasks are drained, which
 // is what makes the data path quick (docs/decisions.md). An exception goes to the process's
@@ -89,7 +69,6 @@ void CallWithScope(Napi::Env env, const Napi::FunctionReference& function,
                    std::initializer_list<napi_value> args);
 
 // An Error with `code` (such as ECONNREFUSED), `errno` and `syscall`, like Node's own.
-Napi::Error SystemError(Napi::Env env, int error, const char* syscall);
 void ThrowSystemError(Napi::Env env, int error, const char* syscall);
 
 }  // namespace vmbridge

@@ -28,11 +28,12 @@ void RunIo::Open(const Napi::CallbackInfo& info) {
   on_end_ = Napi::Persistent(info[5].As<Napi::Function>());
 
   int fd = info[0].As<Napi::Number>().Int32Value();
-  if (!Poll(env, fd, UV_READABLE)) {
+  if (!Poll(env, fd, kReadable)) {
     ThrowSystemError(env, errno, "uv_poll");
     return;
   }
   fd_ = fd;
+  self_ = Napi::Persistent(info.This().As<Napi::Object>());
 }
 
 int64_t RunIo::Walk(Napi::Env env, size_t length) {
@@ -60,6 +61,7 @@ void RunIo::Release() {
   close(fd_);
   fd_ = -1;
   OnRelease();
+  self_.Reset();
 }
 
 }  // namespace vmbridge

@@ -48,6 +48,8 @@ class RunIo : protected Handler {
   Napi::Reference<Napi::Float64Array> counters_reference_;
   Napi::FunctionReference on_run_;
   Napi::FunctionReference on_end_;
+  // An open port is alive whether JavaScript holds it or not, as Node's own sockets are.
+  Napi::ObjectReference self_;
 };
 
 }  // namespace vmbridge

@@ -132,7 +132,7 @@ void StreamIo::WatchForRoom() {
   bool wanted = !queue_.empty() && !send_failed_;
   if (wanted == waiting_for_room_) return;
   waiting_for_room_ = wanted;
-  Watch(wanted ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+  Watch(wanted ? kReadable | kWritable : kReadable);
 }
 
 void StreamIo::Drain() {
@@ -165,8 +165,8 @@ void StreamIo::OnReady(int events, bool failed) {
     End(env, "reset");
     return;
   }
-  if (events & UV_WRITABLE) Drain();
-  if (open() && events & UV_READABLE) Receive(env);
+  if (events & kWritable) Drain();
+  if (open() && events & kReadable) Receive(env);
 }
 
 bool StreamIo::Receive(Napi::Env env) {

@@ -178,11 +178,12 @@ Listener::Listener(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Listener>(
   on_connection_ = Napi::Persistent(info[1].As<Napi::Function>());
   on_error_ = Napi::Persistent(info[2].As<Napi::Function>());
   int fd = info[0].As<Napi::Number>().Int32Value();
-  if (!Poll(env, fd, UV_READABLE)) {
+  if (!Poll(env, fd, kReadable)) {
     ThrowSystemError(env, errno, "uv_poll");
     return;
   }
   fd_ = fd;
+  self_ = Napi::Persistent(info.This().As<Napi::Object>());
 }
 
 Listener::~Listener() { Release(); }
@@ -212,13 +213,14 @@ void Listener::Close(const Napi::CallbackInfo&) { Release(); }
 
 void Listener::Pause(const Napi::CallbackInfo&) { Watch(0); }
 
-void Listener::Resume(const Napi::CallbackInfo&) { Watch(UV_READABLE); }
+void Listener::Resume(const Napi::CallbackInfo&) { Watch(kReadable); }
 
 void Listener::Release() {
   if (fd_ < 0) return;
   Unpoll();
   close(fd_);
   fd_ = -1;
+  self_.Reset();
 }
 
 }  // namespace vmbridge

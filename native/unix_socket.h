@@ -41,6 +41,7 @@ class Listener : public Napi::ObjectWrap<Listener>, private Handler {
   int fd_ = -1;
   Napi::FunctionReference on_connection_;
   Napi::FunctionReference on_error_;
+  Napi::ObjectReference self_;  // holds itself while it listens
 };
 
 }  // namespace vmbridge

@@ -1,10 +1,48 @@
+// Readiness by one uv_poll_t a descriptor: where epoll is not to be had. See poller.h.
+#include <errno.h>
+
 #include "poller.h"
 
-#include <string.h>
-
-#include <string>
-
 namespace vmbridge {
+
+class Registry {
+ public:
+  explicit Registry(Napi::Env env);
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
+  static Registry* Of(Napi::Env env);
+
+ private:
+  friend class Handler;
+  friend class Poller;
+  static void OnEnvironmentEnd(napi_async_cleanup_hook_handle hook, void* arg);
+  void FinishIfDone();
+
+  uv_loop_t* loop_ = nullptr;
+  napi_async_cleanup_hook_handle hook_ = nullptr;
+  Poller* first_ = nullptr;
+  int open_handles_ = 0;
+  bool ending_ = false;
+};
+
+// The uv handle of one descriptor; it lives until uv has closed it.
+class Poller {
+ private:
+  friend class Handler;
+  friend class Registry;
+  Poller(Registry* registry, Handler* handler) : registry_(registry), handler_(handler) {}
+  static void OnEvent(uv_poll_t* handle, int status, int events);
+  void Close();
+  void Link();
+  void Unlink();
+
+  uv_poll_t handle_;
+  Registry* registry_;
+  Handler* handler_;
+  Poller* next_ = nullptr;
+  Poller* previous_ = nullptr;
+};
 
 Registry::Registry(Napi::Env env) {
   napi_get_uv_event_loop(env, &loop_);
@@ -89,46 +127,6 @@ void Poller::Unlink() {
   if (registry_->first_ == this) registry_->first_ = next_;
 }
 
-napi_value CallPlain(napi_env env, const Napi::FunctionReference& function, size_t argc,
-                     const napi_value* argv) {
-  napi_value receiver = nullptr;
-  napi_value result = nullptr;
-  napi_get_undefined(env, &receiver);
-  napi_status status = napi_call_function(env, receiver, function.Value(), argc, argv, &result);
-  if (status == napi_ok) return result;
-  napi_value error = nullptr;
-  if (status == napi_pending_exception &&
-      napi_get_and_clear_last_exception(env, &error) == napi_ok) {
-    napi_fatal_exception(env, error);
-  }
-  return nullptr;
-}
-
-void CallWithScope(Napi::Env env, const Napi::FunctionReference& function,
-                   std::initializer_list<napi_value> args) {
-  Napi::AsyncContext context(env, "vmbridge");
-  napi_value receiver = env.Global();
-  napi_value result = nullptr;
-  napi_make_callback(env, context, receiver, function.Value(), args.size(), args.begin(), &result);
-  napi_value error = nullptr;
-  bool pending = false;
-  if (napi_is_exception_pending(env, &pending) == napi_ok && pending &&
-      napi_get_and_clear_last_exception(env, &error) == napi_ok) {
-    napi_fatal_exception(env, error);
-  }
-}
-
-Napi::Error SystemError(Napi::Env env, int error, const char* syscall) {
-  std::string message = std::string(syscall) + ": " + strerror(error);
-  Napi::Error result = Napi::Error::New(env, message);
-  result.Set("code", Napi::String::New(env, uv_err_name(-error)));
-  result.Set("errno", Napi::Number::New(env, error));
-  result.Set("syscall", Napi::String::New(env, syscall));
-  return result;
-}
-
-void ThrowSystemError(Napi::Env env, int error, const char* syscall) {
-  SystemError(env, error, syscall).ThrowAsJavaScriptException();
-}
+void OpenRegistry(Napi::Env env) { env.SetInstanceData(new Registry(env)); }
 
 }  // namespace vmbridge

@@ -1,0 +1,202 @@
+// The epoll set of ports: how it works stands in poller.h.
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "poller.h"
+
+namespace vmbridge {
+
+namespace {
+// Events of one wait. Each port gets one turn; what does not fit is ready again at once.
+constexpr int kEventsPerWait = 64;
+
+uint32_t EpollEvents(int events) {
+  return (events & kReadable ? EPOLLIN : 0u) | (events & kWritable ? EPOLLOUT : 0u);
+}
+}  // namespace
+
+// One watched descriptor. It outlives its Handler for as long as a batch of events may still name
+// it.
+class Poller {
+ public:
+  Registry* registry;
+  Handler* handler;
+  int fd;
+};
+
+class Registry {
+ public:
+  explicit Registry(Napi::Env env);
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+  ~Registry();
+
+  bool Add(Handler* handler, int fd, int events);
+  void Change(Poller* poller, int events);
+  void Remove(Poller* poller);
+
+ private:
+  static void OnEnvironmentEnd(napi_async_cleanup_hook_handle hook, void* arg);
+  void End();
+  void WaitInsteadOfUv();
+  // Waits up to `timeout` ms (-1: for ever) and serves the ports that are ready. False when uv's
+  // turn has come.
+  bool Serve(int timeout);
+  void FreeRetired();
+
+  uv_loop_t* loop_ = nullptr;
+  napi_async_cleanup_hook_handle hook_ = nullptr;
+  uv_prepare_t prepare_;
+  uv_idle_t idle_;
+  int open_handles_ = 2;
+  int set_ = -1;
+  size_t watched_ = 0;
+  bool ended_ = false;
+  bool serving_ = false;
+  std::vector<Poller*> all_;
+  std::vector<Poller*> retired_;
+};
+
+Registry::Registry(Napi::Env env) {
+  napi_get_uv_event_loop(env, &loop_);
+  uv_prepare_init(loop_, &prepare_);
+  prepare_.data = this;
+  uv_idle_init(loop_, &idle_);
+  idle_.data = this;
+  napi_add_async_cleanup_hook(env, OnEnvironmentEnd, this, &hook_);
+}
+
+Registry::~Registry() {
+  FreeRetired();
+  if (set_ >= 0) close(set_);
+}
+
+void Registry::OnEnvironmentEnd(napi_async_cleanup_hook_handle, void* arg) {
+  static_cast<Registry*>(arg)->End();
+}
+
+// The environment ends: no handler is called any more. Their descriptors are closed when they are
+// collected.
+void Registry::End() {
+  ended_ = true;
+  while (!all_.empty()) Remove(all_.back());
+  for (auto* handle :
+       {reinterpret_cast<uv_handle_t*>(&prepare_), reinterpret_cast<uv_handle_t*>(&idle_)}) {
+    uv_close(handle, [](uv_handle_t* closed) {
+      auto* registry = static_cast<Registry*>(closed->data);
+      // Removing the hook lets Node delete the environment, and with it this object.
+      if (--registry->open_handles_ == 0) napi_remove_async_cleanup_hook(registry->hook_);
+    });
+  }
+}
+
+bool Registry::Add(Handler* handler, int fd, int events) {
+  if (ended_) {
+    errno = ECANCELED;
+    return false;
+  }
+  if (set_ < 0) {
+    set_ = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event uv_event = {};
+    uv_event.events = EPOLLIN;
+    if (set_ < 0 || epoll_ctl(set_, EPOLL_CTL_ADD, uv_backend_fd(loop_), &uv_event) != 0)
+      return false;
+  }
+  auto* poller = new Poller{this, handler, fd};
+  struct epoll_event event = {};
+  event.events = EpollEvents(events);
+  event.data.ptr = poller;
+  if (epoll_ctl(set_, EPOLL_CTL_ADD, fd, &event) != 0) {
+    delete poller;
+    return false;
+  }
+  handler->poller_ = poller;
+  all_.push_back(poller);
+  if (++watched_ == 1) {
+    uv_prepare_start(&prepare_, [](uv_prepare_t* prepare) {
+      static_cast<Registry*>(prepare->data)->WaitInsteadOfUv();
+    });
+  }
+  return true;
+}
+
+void Registry::Change(Poller* poller, int events) {
+  struct epoll_event event = {};
+  event.events = EpollEvents(events);
+  event.data.ptr = poller;
+  epoll_ctl(set_, EPOLL_CTL_MOD, poller->fd, &event);
+}
+
+void Registry::Remove(Poller* poller) {
+  epoll_ctl(set_, EPOLL_CTL_DEL, poller->fd, nullptr);
+  poller->handler->poller_ = nullptr;
+  poller->handler = nullptr;
+  for (Poller*& each : all_) {
+    if (each != poller) continue;
+    each = all_.back();
+    all_.pop_back();
+    break;
+  }
+  retired_.push_back(poller);
+  if (!serving_) FreeRetired();
+  if (--watched_ > 0) return;
+  uv_prepare_stop(&prepare_);
+  uv_idle_stop(&idle_);
+}
+
+void Registry::FreeRetired() {
+  for (Poller* poller : retired_) delete poller;
+  retired_.clear();
+}
+
+void Registry::WaitInsteadOfUv() {
+  uv_idle_stop(&idle_);
+  // What uv_backend_timeout says is in terms of the loop's own time, so that is brought up to date
+  // first.
+  do {
+    uv_update_time(loop_);
+  } while (Serve(uv_backend_timeout(loop_)) && watched_ > 0);
+  // From here uv would do its work and then block, where no port could wake it: an idle handle
+  // makes it come back instead, to wait here.
+  if (watched_ > 0) uv_idle_start(&idle_, [](uv_idle_t*) {});
+}
+
+bool Registry::Serve(int timeout) {
+  struct epoll_event events[kEventsPerWait];
+  int count = epoll_wait(set_, events, kEventsPerWait, timeout);
+  bool uv_is_due = timeout == 0 || count <= 0;
+  serving_ = true;
+  for (int i = 0; i < count; i++) {
+    auto* poller = static_cast<Poller*>(events[i].data.ptr);
+    if (poller == nullptr) {
+      uv_is_due = true;
+    } else if (poller->handler != nullptr) {
+      uint32_t ready = events[i].events;
+      int what =
+          (ready & (EPOLLIN | EPOLLHUP) ? kReadable : 0) | (ready & EPOLLOUT ? kWritable : 0);
+      poller->handler->OnReady(what, (ready & EPOLLERR) != 0);
+    }
+  }
+  serving_ = false;
+  FreeRetired();
+  return !uv_is_due;
+}
+
+Handler::~Handler() { Unpoll(); }
+
+bool Handler::Poll(Napi::Env env, int fd, int events) {
+  return env.GetInstanceData<Registry>()->Add(this, fd, events);
+}
+
+void Handler::Watch(int events) {
+  if (poller_ != nullptr) poller_->registry->Change(poller_, events);
+}
+
+void Handler::Unpoll() {
+  if (poller_ != nullptr) poller_->registry->Remove(poller_);
+}
+
+void OpenRegistry(Napi::Env env) { env.SetInstanceData(new Registry(env)); }
+
+}  // namespace vmbridge
