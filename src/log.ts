@@ -24,7 +24,8 @@ export function openLog(level: LogLevel, format: LogFormat): Log {
   const stderr = pino.destination({ fd: 2, sync: false, maxLength: MAX_WAITING })
   // A closed stderr is no reason to stop switching.
   stderr.on('error', () => {})
-  const destination: DestinationStream = format === 'json' ? stderr : { write: line => stderr.write(pretty(line)) }
+  const destination: DestinationStream =
+    format === 'json' ? stderr : { write: line => stderr.write(pretty(line)) }
   return {
     logger: pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination),
     flush() {
@@ -39,14 +40,24 @@ export function openLog(level: LogLevel, format: LogFormat): Log {
 
 /** The line's fields that the message says already, or that say nothing to a person. */
 const HIDDEN = new Set(['level', 'time', 'msg', 'event', 'err'])
-const NAMES: Record<number, string> = { 10: 'TRACE', 20: 'DEBUG', 30: 'INFO', 40: 'WARN', 50: 'ERROR', 60: 'FATAL' }
+const NAMES: Record<number, string> = {
+  10: 'TRACE',
+  20: 'DEBUG',
+  30: 'INFO',
+  40: 'WARN',
+  50: 'ERROR',
+  60: 'FATAL',
+}
 
 /** One JSON line of pino as a line for people: local time, level, message, and the fields behind it. */
 export function pretty(line: string): string {
   const entry = JSON.parse(line) as Record<string, unknown> & { level: number; time: string; msg?: string }
   const time = new Date(entry.time).toTimeString().slice(0, 8)
   const fields = Object.entries(entry)
-    .filter(([name, value]) => !HIDDEN.has(name) && ![value].flat().every(each => entry.msg?.includes(String(each))))
+    .filter(
+      ([name, value]) =>
+        !HIDDEN.has(name) && ![value].flat().every(each => entry.msg?.includes(String(each))),
+    )
     .map(([name, value]) => ` ${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join('')
   return `${time} ${(NAMES[entry.level] ?? String(entry.level)).padEnd(5)} ${entry.msg ?? ''}${fields}${stackOf(entry['err'])}\n`

@@ -37,9 +37,13 @@ const LOCK_INTERVAL = 10
  */
 export function claimSocket(path: string, { mode, gid = -1 }: SocketRights): ClaimedSocket {
   if (Buffer.byteLength(path) > MAX_PATH) {
-    throw new BridgeError('ERR_SOCKET_PATH', `${path} is longer than the ${MAX_PATH} bytes a socket path may have`, {
-      hint: 'choose a shorter path, such as /tmp/vmbridge.sock',
-    })
+    throw new BridgeError(
+      'ERR_SOCKET_PATH',
+      `${path} is longer than the ${MAX_PATH} bytes a socket path may have`,
+      {
+        hint: 'choose a shorter path, such as /tmp/vmbridge.sock',
+      },
+    )
   }
   const unlock = lockFolder(path)
   try {

@@ -41,8 +41,14 @@ function explain({ name, netns }: TapOptions, error: unknown): BridgeError {
   const reason = error instanceof Error ? error.message : String(error)
   if (reason.startsWith('enter the network namespace')) {
     return hasCode(error, 'ENOENT')
-      ? new BridgeError('ERR_NETNS', `there is no network namespace ${netns}`, { hint: 'ip netns list', cause: error })
-      : new BridgeError('ERR_NETNS', `cannot enter ${netns}: ${reason}`, { hint: 'start it as root', cause: error })
+      ? new BridgeError('ERR_NETNS', `there is no network namespace ${netns}`, {
+          hint: 'ip netns list',
+          cause: error,
+        })
+      : new BridgeError('ERR_NETNS', `cannot enter ${netns}: ${reason}`, {
+          hint: 'start it as root',
+          cause: error,
+        })
   }
   if (hasCode(error, 'EPERM') || hasCode(error, 'EACCES')) {
     return new BridgeError('ERR_TAP_PERMISSION', 'making a TAP needs root (CAP_NET_ADMIN)', {
