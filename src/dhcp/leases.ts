@@ -27,10 +27,6 @@ export class LeaseTable {
   /** No lease runs out before this: spares the walk when every address is in use. */
   #soonest = Infinity
 
-  get size(): number {
-    return this.#byIp.size
-  }
-
   at(ip: number): Lease | undefined {
     return this.#byIp.get(ip)
   }

@@ -16,7 +16,6 @@ const DESTINATION = 16
 export const IPV4_HEADER = 20
 
 export const PROTOCOL_UDP = 17
-export const IPV4_ANY = 0
 export const IPV4_BROADCAST = 0xffffffff
 
 const MORE_FRAGMENTS = 0x2000

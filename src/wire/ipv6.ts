@@ -7,7 +7,6 @@ const PAYLOAD_LENGTH = 4
 const NEXT_HEADER = 6
 const HOP_LIMIT = 7
 export const IPV6_SOURCE = 8
-export const IPV6_DESTINATION = 24
 /** Octets of the fixed header. */
 export const IPV6_HEADER = 40
 

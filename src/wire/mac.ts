@@ -35,12 +35,7 @@ export function writeMac(bytes: Uint8Array, at: number, hi: number, lo: number):
   writeU32(bytes, at + 2, lo)
 }
 
-/** True for group addresses, broadcast included: the lowest bit of the first octet (IEEE 802-2014 §8.2). */
-export function isGroupMac(hi: number): boolean {
-  return (hi & 0x0100) !== 0
-}
-
-/** True if `hi`, `lo` can be one station's address: neither a group address nor all zero. */
+/** True if `hi`, `lo` can be one station's address: neither zero nor a group address (IEEE 802-2014 §8.2). */
 export function isStationMac(hi: number, lo: number): boolean {
   return (hi & 0x0100) === 0 && (hi !== 0 || lo !== 0)
 }
