@@ -11,7 +11,15 @@ import { LOG_LEVELS } from '../log.js'
 import { native } from '../native.js'
 import type { SocketRights } from '../ports/claim.js'
 import type { UplinkChoice } from '../uplink/uplink.js'
-import { formatCidr, formatIpv4, parseCidr, parseIpv4, parseIpv4Range, type Cidr, type Ipv4Range } from '../wire/ipv4.js'
+import {
+  formatCidr,
+  formatIpv4,
+  parseCidr,
+  parseIpv4,
+  parseIpv4Range,
+  type Cidr,
+  type Ipv4Range,
+} from '../wire/ipv4.js'
 import type { Parsed } from './options.js'
 import { parseChoice, parseMode, parseMtu, parseSeconds } from './values.js'
 
@@ -23,7 +31,8 @@ const SHORTEST_PREFIX = 8
 
 export function readDaemonSettings(parsed: Parsed): DaemonSettings {
   const { get, all, operands } = parsed
-  if (operands.length > 0) throw new UsageError(`daemon takes no operand, but got "${operands[0]}"`, 'vmbridge daemon --help')
+  if (operands.length > 0)
+    throw new UsageError(`daemon takes no operand, but got "${operands[0]}"`, 'vmbridge daemon --help')
   const place = ownPlace()
   const given = all('socket').map(path => resolve(path))
   const sockets = given.length > 0 ? given : [join(place.run, SOCKET_NAME)]
@@ -56,7 +65,8 @@ function parseRights({ get }: Parsed): SocketRights {
   const group = get('socket-group')
   if (group === undefined) return { mode }
   const gid = /^\d+$/.test(group) ? Number(group) : native.groupId(group)
-  if (gid === undefined) throw new UsageError(`--socket-group ${group}: there is no such group`, 'getent group')
+  if (gid === undefined)
+    throw new UsageError(`--socket-group ${group}: there is no such group`, 'getent group')
   return { mode, gid }
 }
 
@@ -65,7 +75,8 @@ function parseUplink(text: string): UplinkChoice {
   const kind = colon < 0 ? text : text.slice(0, colon)
   const detail = colon < 0 ? '' : text.slice(colon + 1)
   if ((kind === 'none' || kind === 'auto') && colon < 0) return { kind }
-  if (kind === 'tap' && (colon < 0 || detail !== '')) return { kind, ...(detail === '' ? {} : { name: detail }) }
+  if (kind === 'tap' && (colon < 0 || detail !== ''))
+    return { kind, ...(detail === '' ? {} : { name: detail }) }
   if (kind === 'socket' && detail !== '') return { kind, path: resolve(detail) }
   throw new UsageError(`--uplink ${text} is not none, tap, tap:NAME or socket:PATH`, '--uplink tap')
 }
@@ -73,14 +84,21 @@ function parseUplink(text: string): UplinkChoice {
 function parseGateway(text: string): Cidr {
   const gateway = parseCidr(text)
   const example = `--gateway ${DEFAULT_GATEWAY}`
-  if (gateway === undefined) throw new UsageError(`--gateway ${text} is not an address with a prefix length`, example)
+  if (gateway === undefined)
+    throw new UsageError(`--gateway ${text} is not an address with a prefix length`, example)
   const { address, prefix, network, broadcast } = gateway
   if (prefix < SHORTEST_PREFIX || prefix > LONGEST_PREFIX) {
-    throw new UsageError(`--gateway ${text}: the prefix is not from /${SHORTEST_PREFIX} to /${LONGEST_PREFIX}`, example)
+    throw new UsageError(
+      `--gateway ${text}: the prefix is not from /${SHORTEST_PREFIX} to /${LONGEST_PREFIX}`,
+      example,
+    )
   }
   if (address === network || address === broadcast) {
     const which = address === network ? 'network' : 'broadcast'
-    throw new UsageError(`--gateway ${text} is the ${which} address of its subnet`, `--gateway ${formatIpv4(network + 1)}/${prefix}`)
+    throw new UsageError(
+      `--gateway ${text} is the ${which} address of its subnet`,
+      `--gateway ${formatIpv4(network + 1)}/${prefix}`,
+    )
   }
   return gateway
 }
@@ -88,7 +106,9 @@ function parseGateway(text: string): Cidr {
 /** Another segment behind a socket mostly has a DHCP server: ours is there only when something of it is asked for. */
 function parseDhcp(parsed: Parsed, uplink: UplinkChoice, gateway: Cidr): DhcpSettings | undefined {
   const { get, all, has } = parsed
-  const asked = ['dhcp-range', 'dhcp-exclude', 'dns', 'domain', 'lease-time'].find(name => all(name).length > 0)
+  const asked = ['dhcp-range', 'dhcp-exclude', 'dns', 'domain', 'lease-time'].find(
+    name => all(name).length > 0,
+  )
   if (has('no-dhcp')) {
     if (asked === undefined) return undefined
     throw new UsageError(`--no-dhcp and --${asked} contradict each other`, 'leave one of them out')
@@ -109,7 +129,8 @@ function parseDhcp(parsed: Parsed, uplink: UplinkChoice, gateway: Cidr): DhcpSet
 function parseRange(name: string, text: string, gateway: Cidr): Ipv4Range {
   const range = parseIpv4Range(text)
   const example = `--${name} ${formatIpv4(gateway.network + 2)}-${formatIpv4(gateway.broadcast - 1)}`
-  if (range === undefined) throw new UsageError(`--${name} ${text} is not a range A-B of addresses, A first`, example)
+  if (range === undefined)
+    throw new UsageError(`--${name} ${text} is not a range A-B of addresses, A first`, example)
   if (range.first < gateway.network || range.last > gateway.broadcast) {
     throw new UsageError(`--${name} ${text} is not inside ${formatCidr(gateway)}`, example)
   }

@@ -9,12 +9,25 @@ export const command: Command = {
   name: 'daemon',
   summary: 'Runs the switch with its uplink and DHCP server in the foreground, until SIGINT or SIGTERM.',
   options: {
-    socket: { value: 'PATH', multiple: true, help: 'where VMs plug in', fallback: '/run/vmbridge/vmbridge.sock for root' },
+    socket: {
+      value: 'PATH',
+      multiple: true,
+      help: 'where VMs plug in',
+      fallback: '/run/vmbridge/vmbridge.sock for root',
+    },
     'socket-group': { value: 'GROUP', help: 'the group that may plug in' },
     'socket-mode': { value: 'MODE', help: 'the mode of the sockets', fallback: '0660' },
-    uplink: { value: 'KIND', help: 'none, tap, tap:NAME or socket:PATH', fallback: 'tap for root on Linux, else none' },
+    uplink: {
+      value: 'KIND',
+      help: 'none, tap, tap:NAME or socket:PATH',
+      fallback: 'tap for root on Linux, else none',
+    },
     gateway: { value: 'CIDR', help: "the gateway's address and the subnet", fallback: DEFAULT_GATEWAY },
-    'dhcp-range': { value: 'A-B', help: 'addresses to lease', fallback: '.2 to .199 of a /24: the top stays free for VIPs' },
+    'dhcp-range': {
+      value: 'A-B',
+      help: 'addresses to lease',
+      fallback: '.2 to .199 of a /24: the top stays free for VIPs',
+    },
     'dhcp-exclude': { value: 'A-B', multiple: true, help: 'addresses never to lease' },
     'no-dhcp': { help: 'no DHCP server, and no guard of DHCP at the uplink' },
     dns: { value: 'IP', multiple: true, help: 'DNS servers that DHCP names', fallback: 'the gateway' },
@@ -22,16 +35,30 @@ export const command: Command = {
     'lease-time': { value: 'TIME', help: 'how long a lease lasts: 3600, 90m, 12h', fallback: '1h' },
     mtu: { value: 'N', help: 'bytes of an IP packet: of the TAP, and what DHCP tells', fallback: '1500' },
     control: { value: 'PATH', help: 'the control socket', fallback: '/run/vmbridge/control.sock for root' },
-    'state-dir': { value: 'DIR', help: 'where leases are kept', fallback: 'below /var/lib/vmbridge for root' },
+    'state-dir': {
+      value: 'DIR',
+      help: 'where leases are kept',
+      fallback: 'below /var/lib/vmbridge for root',
+    },
     pidfile: { value: 'PATH', help: 'write the PID there' },
-    'log-level': { value: 'LEVEL', help: 'trace, debug, info, warn, error, fatal or silent', fallback: 'info' },
+    'log-level': {
+      value: 'LEVEL',
+      help: 'trace, debug, info, warn, error, fatal or silent',
+      fallback: 'info',
+    },
     'log-format': { value: 'FORMAT', help: 'pretty or json', fallback: 'pretty' },
   },
   examples: [
     ['sudo vmbridge daemon', 'VMs and this host on one segment, 192.168.105.0/24'],
     ['vmbridge daemon --socket /tmp/lab.sock --uplink none', 'VMs among themselves, no root needed'],
-    ['sudo vmbridge daemon --gateway 10.5.0.1/24 --dhcp-range 10.5.0.100-10.5.0.150', 'another subnet, a small pool'],
-    ['vmbridge daemon --uplink socket:/run/gvproxy.sock', "VMs on another server's segment, its DHCP included"],
+    [
+      'sudo vmbridge daemon --gateway 10.5.0.1/24 --dhcp-range 10.5.0.100-10.5.0.150',
+      'another subnet, a small pool',
+    ],
+    [
+      'vmbridge daemon --uplink socket:/run/gvproxy.sock',
+      "VMs on another server's segment, its DHCP included",
+    ],
   ],
 }
 

@@ -15,8 +15,14 @@ export interface CommandModule {
 
 const COMMANDS: Record<string, { load: () => Promise<CommandModule>; summary: string }> = {
   daemon: { load: () => import('./daemon.js'), summary: 'run the switch, its uplink and its DHCP server' },
-  run: { load: () => import('./run.js'), summary: 'start a program (QEMU) with a port of the switch on descriptor 3' },
-  plug: { load: () => import('./plug.js'), summary: 'join this or another network namespace to the segment (Linux)' },
+  run: {
+    load: () => import('./run.js'),
+    summary: 'start a program (QEMU) with a port of the switch on descriptor 3',
+  },
+  plug: {
+    load: () => import('./plug.js'),
+    summary: 'join this or another network namespace to the segment (Linux)',
+  },
   status: { load: () => import('./status.js'), summary: 'show uplink, ports, addresses, drops and leases' },
 }
 

@@ -46,17 +46,25 @@ export function environmentName(option: string): string {
  * Parses `args`; undefined when help was asked for.
  * @throws UsageError naming the option and the help
  */
-export function parseCommand(command: Command, args: readonly string[], env = process.env): Parsed | undefined {
+export function parseCommand(
+  command: Command,
+  args: readonly string[],
+  env = process.env,
+): Parsed | undefined {
   const options: ParseArgsConfig['options'] = { help: { type: 'boolean', short: 'h' } }
   for (const [name, option] of Object.entries(command.options)) {
-    options[name] = { type: option.value === undefined ? 'boolean' : 'string', multiple: option.multiple === true }
+    options[name] = {
+      type: option.value === undefined ? 'boolean' : 'string',
+      multiple: option.multiple === true,
+    }
   }
   const cut = command.passthrough === true ? endOfOptions(command, args) : args.length
   let parsed: ReturnType<typeof parseArgs>
   try {
     parsed = parseArgs({ args: args.slice(0, cut), options, allowPositionals: true, strict: true })
   } catch (error) {
-    const message = error instanceof Error ? error.message.split('. To specify')[0].split('\n')[0] : String(error)
+    const message =
+      error instanceof Error ? error.message.split('. To specify')[0].split('\n')[0] : String(error)
     throw new UsageError(message, `vmbridge ${command.name} --help`)
   }
   const values = parsed.values

@@ -22,7 +22,8 @@ import { dial } from './run.js'
 export const command: Command = {
   name: 'plug',
   operands: 'NAME',
-  summary: 'Makes a TAP called NAME in this or a named network namespace, as a port of the switch (Linux, root).',
+  summary:
+    'Makes a TAP called NAME in this or a named network namespace, as a port of the switch (Linux, root).',
   options: {
     socket: { value: 'PATH', help: 'the socket of the switch', fallback: "the daemon's default socket" },
     netns: { value: 'NS', help: 'a namespace of `ip netns`, or the path of one', fallback: 'this one' },
@@ -30,7 +31,10 @@ export const command: Command = {
     mtu: { value: 'N', help: 'the MTU of the TAP in bytes', fallback: '1500' },
   },
   examples: [
-    ['ip netns add web && vmbridge plug eth0 --netns web', 'the namespace "web" is a host; ask for an address with'],
+    [
+      'ip netns add web && vmbridge plug eth0 --netns web',
+      'the namespace "web" is a host; ask for an address with',
+    ],
     ['ip netns exec web udhcpc -i eth0', '(or dhclient, or dhcpcd)'],
     ['vmbridge plug lab0 --mac 52:54:00:12:34:56', 'a second device of this host on the segment'],
   ],

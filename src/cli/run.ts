@@ -12,7 +12,8 @@ import type { Command, Parsed } from './options.js'
 export const command: Command = {
   name: 'run',
   operands: '[--] CMD ARGS...',
-  summary: 'Starts a program with a port of the switch on descriptor 3: same PID, its exit status passes through.',
+  summary:
+    'Starts a program with a port of the switch on descriptor 3: same PID, its exit status passes through.',
   passthrough: true,
   options: {
     socket: { value: 'PATH', help: 'the socket of the switch', fallback: "the daemon's default socket" },

@@ -29,7 +29,8 @@ const EXIT_NO_DAEMON = 3
 export async function run({ get, has }: Parsed): Promise<number> {
   const socket = get('socket')
   const beside = socket === undefined ? undefined : controlBeside(socket)
-  const path = get('control') ?? (beside !== undefined && existsSync(beside) ? beside : findInRun(CONTROL_NAME))
+  const path =
+    get('control') ?? (beside !== undefined && existsSync(beside) ? beside : findInRun(CONTROL_NAME))
   let status: DaemonStatus
   try {
     status = await new ControlClient(path).status()
@@ -53,7 +54,9 @@ function renderNetwork(network: NetworkStatus): string {
   const lines = [
     `network ${network.name}: gateway ${network.gateway}, MTU ${network.mtu}, sockets ${network.sockets.join(' ')}`,
     `uplink ${[uplink.kind, uplink.name].filter(Boolean).join(' ')}: ${uplink.state}${uplink.detail ? ` (${uplink.detail})` : ''}`,
-    dhcp === undefined ? 'DHCP off' : `DHCP ${dhcp.range}, ${dhcp.free} free${dhcp.degraded ? ', DEGRADED: leases cannot be written' : ''}`,
+    dhcp === undefined
+      ? 'DHCP off'
+      : `DHCP ${dhcp.range}, ${dhcp.free} free${dhcp.degraded ? ', DEGRADED: leases cannot be written' : ''}`,
   ]
   const ports = table(
     ['PORT', 'ROLE', 'MAC', 'IP', 'RX', 'RX BYTES', 'TX', 'TX BYTES', 'DROPS', 'PEER'],
@@ -65,14 +68,23 @@ function renderNetwork(network: NetworkStatus): string {
   )
   const leases = table(
     ['IP', 'MAC', 'HOSTNAME', 'STATE', 'EXPIRES'],
-    network.leases.map(({ ip, mac, hostname, state, expires }) => [ip, mac, printable(hostname ?? '-'), state, expires]),
+    network.leases.map(({ ip, mac, hostname, state, expires }) => [
+      ip,
+      mac,
+      printable(hostname ?? '-'),
+      state,
+      expires,
+    ]),
   )
   return [...lines, '', ports, 'FDB', fdb, 'LEASES', leases].join('\n')
 }
 
 function portRow(port: PortStatus): string[] {
   const drops = Object.entries(port.drops).map(([reason, count]) => `${reason}:${count}`)
-  const peer = port.peer === undefined ? '-' : printable([port.peer.command, `(${port.peer.pid})`].filter(Boolean).join(' '))
+  const peer =
+    port.peer === undefined
+      ? '-'
+      : printable([port.peer.command, `(${port.peer.pid})`].filter(Boolean).join(' '))
   return [
     port.name,
     port.role,

@@ -5,7 +5,11 @@
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows]
   const widths = head.map((_, column) => Math.max(...all.map(row => row[column].length)))
-  return all.map(row => `  ${row.map((cell, column) => cell.padEnd(widths[column])).join('  ')}`.trimEnd()).join('\n') + '\n'
+  return (
+    all
+      .map(row => `  ${row.map((cell, column) => cell.padEnd(widths[column])).join('  ')}`.trimEnd())
+      .join('\n') + '\n'
+  )
 }
 
 /** Text that came from elsewhere, without what a terminal would obey. */

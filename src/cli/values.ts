@@ -18,7 +18,8 @@ export function parseMtu(text: string): number {
 
 /** A file mode in octal, such as 0660. */
 export function parseMode(name: string, text: string): number {
-  if (!/^0?[0-7]{3}$/.test(text)) throw new UsageError(`--${name} ${text} is not an octal mode`, `--${name} 0660`)
+  if (!/^0?[0-7]{3}$/.test(text))
+    throw new UsageError(`--${name} ${text} is not an octal mode`, `--${name} 0660`)
   return Number.parseInt(text, 8)
 }
 

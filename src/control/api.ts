@@ -57,7 +57,11 @@ export interface DhcpStatus {
   /** Leases could not be written to disk: known ones are renewed, new ones refused. */
   degraded: boolean
   /** Messages since the start, by type; drops by reason. */
-  counters: { received: Record<string, number>; sent: Record<string, number>; dropped: Record<string, number> }
+  counters: {
+    received: Record<string, number>
+    sent: Record<string, number>
+    dropped: Record<string, number>
+  }
 }
 
 export interface NetworkStatus {

@@ -35,7 +35,11 @@ export class ControlClient {
             const { code, message } = (body as ControlErrorBody).error
             reject(new BridgeError(code, message))
           } catch (error) {
-            reject(new BridgeError('ERR_CONTROL', `${this.path} did not answer as a vmbridge daemon does`, { cause: error }))
+            reject(
+              new BridgeError('ERR_CONTROL', `${this.path} did not answer as a vmbridge daemon does`, {
+                cause: error,
+              }),
+            )
           }
         })
       })
@@ -50,7 +54,10 @@ export class ControlClient {
       return new BridgeError('ERR_NO_DAEMON', `no daemon answers at ${this.path}`, { cause: error })
     }
     if (hasCode(error, 'EACCES')) {
-      return new BridgeError('ERR_CONTROL', `no right to connect to ${this.path}`, { hint: 'use sudo', cause: error })
+      return new BridgeError('ERR_CONTROL', `no right to connect to ${this.path}`, {
+        hint: 'use sudo',
+        cause: error,
+      })
     }
     return new BridgeError('ERR_CONTROL', `${this.path}: ${error.message}`, { cause: error })
   }

@@ -18,8 +18,9 @@ export class ControlServer {
   constructor(path: string, rights: SocketRights, handlers: ControlHandlers) {
     this.path = path
     this.#claimed = claimSocket(path, rights)
-    this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT, headersTimeout: REQUEST_TIMEOUT }, (request, response) =>
-      answer(handlers, request, response),
+    this.#server = createServer(
+      { requestTimeout: REQUEST_TIMEOUT, headersTimeout: REQUEST_TIMEOUT },
+      (request, response) => answer(handlers, request, response),
     )
     this.#server.maxConnections = MAX_CONNECTIONS
     this.#server.listen({ fd: this.#claimed.fd })

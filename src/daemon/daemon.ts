@@ -77,7 +77,12 @@ export class Daemon {
     try {
       return open(control)
     } catch (error) {
-      if (!(error instanceof BridgeError) || error.code !== 'ERR_SOCKET_IN_USE' || controlFallback === undefined) throw error
+      if (
+        !(error instanceof BridgeError) ||
+        error.code !== 'ERR_SOCKET_IN_USE' ||
+        controlFallback === undefined
+      )
+        throw error
       this.#log.warn(
         { event: 'control.fallback', path: controlFallback },
         `${error.message}; this daemon's control socket is ${controlFallback}`,
@@ -92,7 +97,13 @@ export class Daemon {
     const { kind, name } = uplink.status()
     const qemu = qemuCommand(network.sockets[0])
     this.#log.info(
-      { event: 'daemon.ready', pid: process.pid, sockets: network.sockets, control: this.#control?.path, qemu },
+      {
+        event: 'daemon.ready',
+        pid: process.pid,
+        sockets: network.sockets,
+        control: this.#control?.path,
+        qemu,
+      },
       [
         `ready: PID ${process.pid}, network ${formatCidr(network.gateway)}, uplink ${[kind, name].filter(Boolean).join(' ')},`,
         `sockets ${network.sockets.join(' ')}, control ${this.#control?.path}; join a VM with:\n\n  ${qemu}\n`,

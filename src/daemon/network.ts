@@ -86,7 +86,10 @@ export class Network {
             switch: this.switch,
             onConnection: (fd, peer) => this.#plug(fd, peer),
             onRefused: (reason, refused) =>
-              log.warn({ event: 'port.refused', socket: path, reason, refused }, `a connection was refused: ${reason}`),
+              log.warn(
+                { event: 'port.refused', socket: path, reason, refused },
+                `a connection was refused: ${reason}`,
+              ),
           }),
         )
       }
@@ -135,7 +138,10 @@ export class Network {
       },
     })
     this.vms.set(port, { stream, peer, since: wallClock.now() })
-    log.info({ event: 'port.up', port: port.name, pid: peer.pid, uid: peer.uid }, `${port.name} plugged in, PID ${peer.pid}`)
+    log.info(
+      { event: 'port.up', port: port.name, pid: peer.pid, uid: peer.uid },
+      `${port.name} plugged in, PID ${peer.pid}`,
+    )
   }
 
   async #startDhcp(dhcp: DhcpSettings): Promise<void> {
@@ -143,7 +149,9 @@ export class Network {
     const { log, clock, wallClock } = this.#context
     const range = this.range
     if (range === undefined) {
-      throw new BridgeError('ERR_DHCP_RANGE', 'the subnet has no room for a DHCP range', { hint: '--no-dhcp' })
+      throw new BridgeError('ERR_DHCP_RANGE', 'the subnet has no room for a DHCP range', {
+        hint: '--no-dhcp',
+      })
     }
     this.#stateLock = lockState(stateDir)
     const service = new ServicePort(this.switch, 'dhcp')
@@ -172,7 +180,12 @@ export class Network {
     service.serve(new DhcpService(this.dhcp, options, (high, low) => this.switch.locate(high, low)?.name))
     const top = vipRange(gateway.broadcast, range)
     log.info(
-      { event: 'dhcp.ready', range: formatIpv4Range(range), vips: top, mac: formatMac(serverMac.hi, serverMac.lo) },
+      {
+        event: 'dhcp.ready',
+        range: formatIpv4Range(range),
+        vips: top,
+        mac: formatMac(serverMac.hi, serverMac.lo),
+      },
       `DHCP leases ${formatIpv4Range(range)}${top === undefined ? '' : `; ${top} is free for VIPs and static addresses`}`,
     )
   }
@@ -198,10 +211,14 @@ function lockState(folder: string): number {
     mkdirSync(folder, { recursive: true, mode: 0o755 })
     fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
   } catch (error) {
-    throw new BridgeError('ERR_STATE_DIR', `cannot use the state folder ${folder}: ${error instanceof Error ? error.message : error}`, {
-      hint: 'choose another with --state-dir',
-      cause: error,
-    })
+    throw new BridgeError(
+      'ERR_STATE_DIR',
+      `cannot use the state folder ${folder}: ${error instanceof Error ? error.message : error}`,
+      {
+        hint: 'choose another with --state-dir',
+        cause: error,
+      },
+    )
   }
   if (native.lock(fd)) return fd
   closeSync(fd)

@@ -3,7 +3,16 @@
  * and removed at its end.
  */
 
-import { closeSync, lstatSync, openSync, readFileSync, renameSync, unlinkSync, writeSync, type Stats } from 'node:fs'
+import {
+  closeSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+  type Stats,
+} from 'node:fs'
 import { BridgeError, hasCode } from '../errors.js'
 import { native } from '../native.js'
 import { lockFolder, unlinkIfSame } from '../ports/claim.js'
@@ -58,7 +67,11 @@ function refuseIfLive(path: string): void {
   } finally {
     closeSync(fd)
   }
-  throw new BridgeError('ERR_PIDFILE_IN_USE', `${path} belongs to the running PID ${readFileSync(path, 'utf8').trim()}`, {
-    hint: 'stop that one first, or choose another --pidfile',
-  })
+  throw new BridgeError(
+    'ERR_PIDFILE_IN_USE',
+    `${path} belongs to the running PID ${readFileSync(path, 'utf8').trim()}`,
+    {
+      hint: 'stop that one first, or choose another --pidfile',
+    },
+  )
 }

@@ -59,7 +59,10 @@ function portStatus(network: Network, port: Port, fdb: FdbStatus[], bound: Map<s
   const claimed = network.neighbors.list(network.switch.now()).filter(({ portId }) => portId === port.id)
   const leased = macs.map(mac => bound.get(mac)).filter(ip => ip !== undefined)
   const vm = network.vms.get(port)
-  const drops = DROP_REASONS.filter(([index]) => counters[index] > 0).map(([index, reason]) => [reason, counters[index]])
+  const drops = DROP_REASONS.filter(([index]) => counters[index] > 0).map(([index, reason]) => [
+    reason,
+    counters[index],
+  ])
   return {
     name,
     role,

@@ -46,7 +46,12 @@ export class SocketUplink implements Uplink {
     const { log } = this.#context
     try {
       const fd = native.dial(this.path, true)
-      this.#stream = streamPort({ ...this.#context, port: this.port, fd, onEnd: reason => this.#lost(reason) })
+      this.#stream = streamPort({
+        ...this.#context,
+        port: this.port,
+        fd,
+        onEnd: reason => this.#lost(reason),
+      })
     } catch (error) {
       return this.#lost(error instanceof Error ? error.message : String(error))
     }

@@ -24,7 +24,10 @@ export class TapUplink implements Uplink {
   #gone: string | undefined
 
   /** @throws BridgeError as openTap does, or ERR_SUBNET_IN_USE */
-  constructor(context: UplinkContext, { name = DEFAULT_TAP_NAME, gateway }: { name?: string; gateway: Cidr }) {
+  constructor(
+    context: UplinkContext,
+    { name = DEFAULT_TAP_NAME, gateway }: { name?: string; gateway: Cidr },
+  ) {
     refuseOverlap(gateway)
     const { mtu, log } = context
     const tap = openTap({ name, mtu, address: gateway.address, prefix: gateway.prefix })

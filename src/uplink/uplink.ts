@@ -10,10 +10,7 @@ import type { Switch } from '../switch/switch.js'
 
 /** `auto`: a TAP where this system and user can make one, else none, saying what is missing. */
 export type UplinkChoice =
-  | { kind: 'auto' }
-  | { kind: 'none' }
-  | { kind: 'tap'; name?: string }
-  | { kind: 'socket'; path: string }
+  { kind: 'auto' } | { kind: 'none' } | { kind: 'tap'; name?: string } | { kind: 'socket'; path: string }
 
 export interface UplinkStatus {
   kind: 'none' | 'tap' | 'socket'
