@@ -2,7 +2,7 @@
 // gives the types.
 #include <napi.h>
 
-#include "poller.h"
+#include "environment.h"
 #include "process.h"
 #include "stream_io.h"
 #include "unix_socket.h"
@@ -13,7 +13,7 @@
 namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  vmbridge::OpenRegistry(env);
+  env.SetInstanceData(new vmbridge::Environment(env));
   exports.Set("StreamIo", vmbridge::StreamIo::Define(env));
   exports.Set("Listener", vmbridge::Listener::Define(env));
   exports.Set("listen", Napi::Function::New<vmbridge::Listen>(env, "listen"));
@@ -21,6 +21,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("peerCredentials",
               Napi::Function::New<vmbridge::PeerCredentials>(env, "peerCredentials"));
   exports.Set("exec", Napi::Function::New<vmbridge::Exec>(env, "exec"));
+  exports.Set("now", Napi::Function::New<vmbridge::Now>(env, "now"));
   exports.Set("lock", Napi::Function::New<vmbridge::Lock>(env, "lock"));
   exports.Set("groupId", Napi::Function::New<vmbridge::GroupId>(env, "groupId"));
 #ifdef __linux__

@@ -12,10 +12,10 @@ constexpr size_t kFirstCapacity = 32 * 1024;
 constexpr size_t kKeptCapacity = 64 * 1024;
 }  // namespace
 
-EgressQueue::~EgressQueue() { free(data_); }
+EgressQueue::~EgressQueue() { Clear(); }
 
-bool EgressQueue::Append(const uint8_t* bytes, size_t length) {
-  if (size_ + length > kLimit || !Reserve(size_ + length)) return false;
+bool EgressQueue::Append(const uint8_t* bytes, size_t length, bool is_rest_of_frame) {
+  if (size_ + length > kLimit || !Reserve(size_ + length, is_rest_of_frame)) return false;
   size_t tail = head_ + size_;
   if (tail >= capacity_) tail -= capacity_;
   size_t first = capacity_ - tail < length ? capacity_ - tail : length;
@@ -44,13 +44,16 @@ void EgressQueue::Consume(size_t length) {
 void EgressQueue::Clear() {
   free(data_);
   data_ = nullptr;
+  if (budget_ != nullptr) budget_->held -= capacity_;
   capacity_ = head_ = size_ = 0;
 }
 
-bool EgressQueue::Reserve(size_t needed) {
+bool EgressQueue::Reserve(size_t needed, bool over_budget) {
   if (needed <= capacity_) return true;
   size_t capacity = capacity_ == 0 ? kFirstCapacity : capacity_;
   while (capacity < needed) capacity *= 2;
+  size_t growth = capacity - capacity_;
+  if (!over_budget && budget_->held + growth > QueueBudget::kLimit) return false;
   auto* data = static_cast<uint8_t*>(malloc(capacity));
   if (data == nullptr) return false;
   if (size_ > 0) {
@@ -62,6 +65,7 @@ bool EgressQueue::Reserve(size_t needed) {
   free(data_);
   data_ = data;
   capacity_ = capacity;
+  budget_->held += growth;
   head_ = 0;
   return true;
 }

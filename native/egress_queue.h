@@ -8,12 +8,22 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include <memory>
+#include <utility>
+
 namespace vmbridge {
+
+// Bytes that the queues of an environment hold together. A user who plugs in many ports that never
+// read can cost no more than this; 64 stalled VMs are allowed their full queues.
+struct QueueBudget {
+  static constexpr size_t kLimit = 32 * 1024 * 1024;
+  size_t held = 0;
+};
 
 class EgressQueue {
  public:
   // What one port may hold back: about what a TCP window of 340 full frames needs. Beyond it frames
-  // are dropped at the tail. 64 stalled ports hold 32 MiB.
+  // are dropped at the tail.
   static constexpr size_t kLimit = 512 * 1024;
 
   EgressQueue() = default;
@@ -21,12 +31,13 @@ class EgressQueue {
   EgressQueue& operator=(const EgressQueue&) = delete;
   ~EgressQueue();
 
+  void Use(std::shared_ptr<QueueBudget> budget) { budget_ = std::move(budget); }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 
-  // Appends, or returns false when that would pass the limit or memory is short; nothing is
-  // appended then.
-  bool Append(const uint8_t* bytes, size_t length);
+  // Appends a frame, or returns false when that would pass a limit or memory is short; nothing is
+  // appended then. What is left of a frame that was cut is appended whatever the budget says.
+  bool Append(const uint8_t* bytes, size_t length, bool is_rest_of_frame);
   // The queued bytes in order, as one or two pieces. Returns how many.
   int Pieces(struct iovec pieces[2]) const;
   // Drops `length` bytes at the front, once they are written.
@@ -34,8 +45,9 @@ class EgressQueue {
   void Clear();
 
  private:
-  bool Reserve(size_t capacity);
+  bool Reserve(size_t capacity, bool over_budget);
 
+  std::shared_ptr<QueueBudget> budget_;
   uint8_t* data_ = nullptr;
   size_t capacity_ = 0;
   size_t head_ = 0;

@@ -20,7 +20,7 @@
 #include <napi.h>
 #include <uv.h>
 
-#include <vector>
+#include <memory>
 
 namespace vmbridge {
 
@@ -53,8 +53,11 @@ class Handler {
   Poller* poller_ = nullptr;
 };
 
-// The registry of an environment. Made when the addon is loaded, deleted with the environment.
-void OpenRegistry(Napi::Env env);
+// The registry of an environment: made when the addon is loaded, deleted with the environment.
+std::unique_ptr<Registry, void (*)(Registry*)> OpenRegistry(Napi::Env env);
+
+// The time of the loop in ms: monotonic, and as of the last wait.
+double LoopTime(Napi::Env env);
 
 // Calls a JavaScript function without a callback scope: no ticks or microtasks are drained, which
 // is what makes the data path quick (docs/decisions.md). An exception goes to the process's

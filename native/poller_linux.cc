@@ -3,6 +3,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <vector>
+
+#include "environment.h"
 #include "poller.h"
 
 namespace vmbridge {
@@ -32,6 +35,7 @@ class Registry {
   Registry& operator=(const Registry&) = delete;
   ~Registry();
 
+  uv_loop_t* loop() const { return loop_; }
   bool Add(Handler* handler, int fd, int events);
   void Change(Poller* poller, int events);
   void Remove(Poller* poller);
@@ -165,6 +169,7 @@ void Registry::WaitInsteadOfUv() {
 bool Registry::Serve(int timeout) {
   struct epoll_event events[kEventsPerWait];
   int count = epoll_wait(set_, events, kEventsPerWait, timeout);
+  uv_update_time(loop_);
   bool uv_is_due = timeout == 0 || count <= 0;
   serving_ = true;
   for (int i = 0; i < count; i++) {
@@ -186,7 +191,7 @@ bool Registry::Serve(int timeout) {
 Handler::~Handler() { Unpoll(); }
 
 bool Handler::Poll(Napi::Env env, int fd, int events) {
-  return env.GetInstanceData<Registry>()->Add(this, fd, events);
+  return env.GetInstanceData<Environment>()->registry->Add(this, fd, events);
 }
 
 void Handler::Watch(int events) {
@@ -197,6 +202,12 @@ void Handler::Unpoll() {
   if (poller_ != nullptr) poller_->registry->Remove(poller_);
 }
 
-void OpenRegistry(Napi::Env env) { env.SetInstanceData(new Registry(env)); }
+std::unique_ptr<Registry, void (*)(Registry*)> OpenRegistry(Napi::Env env) {
+  return {new Registry(env), [](Registry* registry) { delete registry; }};
+}
+
+double LoopTime(Napi::Env env) {
+  return static_cast<double>(uv_now(env.GetInstanceData<Environment>()->registry->loop()));
+}
 
 }  // namespace vmbridge

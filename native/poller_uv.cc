@@ -1,6 +1,7 @@
 // Readiness by one uv_poll_t a descriptor: where epoll is not to be had. See poller.h.
 #include <errno.h>
 
+#include "environment.h"
 #include "poller.h"
 
 namespace vmbridge {
@@ -12,6 +13,7 @@ class Registry {
   Registry& operator=(const Registry&) = delete;
 
   static Registry* Of(Napi::Env env);
+  uv_loop_t* loop() const { return loop_; }
 
  private:
   friend class Handler;
@@ -49,7 +51,7 @@ Registry::Registry(Napi::Env env) {
   napi_add_async_cleanup_hook(env, OnEnvironmentEnd, this, &hook_);
 }
 
-Registry* Registry::Of(Napi::Env env) { return env.GetInstanceData<Registry>(); }
+Registry* Registry::Of(Napi::Env env) { return env.GetInstanceData<Environment>()->registry.get(); }
 
 void Registry::OnEnvironmentEnd(napi_async_cleanup_hook_handle, void* arg) {
   auto* registry = static_cast<Registry*>(arg);
@@ -127,6 +129,12 @@ void Poller::Unlink() {
   if (registry_->first_ == this) registry_->first_ = next_;
 }
 
-void OpenRegistry(Napi::Env env) { env.SetInstanceData(new Registry(env)); }
+std::unique_ptr<Registry, void (*)(Registry*)> OpenRegistry(Napi::Env env) {
+  return {new Registry(env), [](Registry* registry) { delete registry; }};
+}
+
+double LoopTime(Napi::Env env) {
+  return static_cast<double>(uv_now(env.GetInstanceData<Environment>()->registry->loop()));
+}
 
 }  // namespace vmbridge

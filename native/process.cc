@@ -155,6 +155,10 @@ Napi::Value Lock(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(env, false);
 }
 
+Napi::Value Now(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(uv_hrtime() / 1000000));
+}
+
 Napi::Value GroupId(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::string name = info[0].ToString().Utf8Value();

@@ -1,4 +1,5 @@
-// What Node's own modules cannot do to a process: become another program in place, and lock a file.
+// What Node's own modules cannot do to a process: become another program in place, lock a file,
+// look a group up.
 #ifndef VMBRIDGE_PROCESS_H_
 #define VMBRIDGE_PROCESS_H_
 
@@ -15,6 +16,9 @@ Napi::Value Exec(const Napi::CallbackInfo& info);
 
 // lock(fd) => boolean: takes an exclusive flock without waiting; false when another process has it.
 Napi::Value Lock(const Napi::CallbackInfo& info);
+
+// now() => number: ms of the clock that the loops' time is of, monotonic.
+Napi::Value Now(const Napi::CallbackInfo& info);
 
 // groupId(name) => gid | undefined: the group's number, by the system's own directory.
 Napi::Value GroupId(const Napi::CallbackInfo& info);

@@ -3,42 +3,73 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "environment.h"
+
 namespace vmbridge {
+
+int Slots::Take(RunIo* io) {
+  size_t slot = 0;
+  while (slot < table_.size() && table_[slot] != nullptr) slot++;
+  if (slot == table_.size()) table_.push_back(nullptr);
+  table_[slot] = io;
+  return static_cast<int>(slot);
+}
+
+RunIo* Slots::At(int slot) const {
+  return slot >= 0 && static_cast<size_t>(slot) < table_.size() ? table_[static_cast<size_t>(slot)]
+                                                                : nullptr;
+}
 
 void RunIo::Open(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  if (info.Length() != 6 || !info[0].IsNumber() || !info[1].IsTypedArray() ||
-      !info[2].IsTypedArray() || !info[3].IsTypedArray() || !info[4].IsFunction() ||
-      !info[5].IsFunction()) {
-    Napi::TypeError::New(env, "expected (fd, run, stretches, counters, onRun, onEnd)")
+  if (info.Length() != 7 || !info[0].IsNumber() || !info[1].IsTypedArray() ||
+      !info[2].IsTypedArray() || !info[3].IsTypedArray() || !info[4].IsTypedArray() ||
+      !info[5].IsFunction() || !info[6].IsFunction()) {
+    Napi::TypeError::New(env, "expected (fd, run, departures, stretches, counters, onRun, onEnd)")
         .ThrowAsJavaScriptException();
     return;
   }
   auto run = info[1].As<Napi::Uint8Array>();
-  auto stretches = info[2].As<Napi::Int32Array>();
-  auto counters = info[3].As<Napi::Float64Array>();
+  auto departures = info[2].As<Napi::Int32Array>();
+  auto stretches = info[3].As<Napi::Int32Array>();
+  auto counters = info[4].As<Napi::Float64Array>();
   run_ = run.Data();
   run_capacity_ = run.ByteLength();
+  departures_ = departures.Data();
+  departures_length_ = departures.ElementLength();
   stretches_ = reinterpret_cast<const Stretch*>(stretches.Data());
   counters_ = counters.Data();
   run_reference_ = Napi::Persistent(run);
+  departures_reference_ = Napi::Persistent(departures);
   stretches_reference_ = Napi::Persistent(stretches);
   counters_reference_ = Napi::Persistent(counters);
-  on_run_ = Napi::Persistent(info[4].As<Napi::Function>());
-  on_end_ = Napi::Persistent(info[5].As<Napi::Function>());
+  on_run_ = Napi::Persistent(info[5].As<Napi::Function>());
+  on_end_ = Napi::Persistent(info[6].As<Napi::Function>());
 
   int fd = info[0].As<Napi::Number>().Int32Value();
   if (!Poll(env, fd, kReadable)) {
-    ThrowSystemError(env, errno, "uv_poll");
+    ThrowSystemError(env, errno, "poll");
     return;
   }
   fd_ = fd;
+  slots_ = env.GetInstanceData<Environment>()->slots;
+  slot_ = slots_->Take(this);
   self_ = Napi::Persistent(info.This().As<Napi::Object>());
 }
 
+void RunIo::TransmitCall(const Napi::CallbackInfo& info) {
+  auto run = info[0].As<Napi::Uint8Array>();
+  int count = info[1].As<Napi::Number>().Int32Value();
+  if (count > 0 && count <= kMaxStretches) {
+    Send(run.Data(), count, info[2].As<Napi::Number>().Int64Value());
+  }
+}
+
 int64_t RunIo::Walk(Napi::Env env, size_t length) {
-  napi_value end = Napi::Number::New(env, static_cast<double>(length));
-  napi_value answer = CallPlain(env, on_run_, 1, &end);
+  napi_value arguments[] = {Napi::Number::New(env, static_cast<double>(length)),
+                            Napi::Number::New(env, LoopTime(env))};
+  napi_value answer = CallPlain(env, on_run_, 2, arguments);
+  if (answer != nullptr) Depart();
   if (!open()) return -1;
   int64_t used = -1;
   if (answer == nullptr || napi_get_value_int64(env, answer, &used) != napi_ok || used < 0 ||
@@ -47,6 +78,15 @@ int64_t RunIo::Walk(Napi::Env env, size_t length) {
     return -1;
   }
   return used;
+}
+
+void RunIo::Depart() {
+  const int32_t* at = departures_ + 1;
+  const int32_t* end = departures_ + departures_length_;
+  for (int32_t left = departures_[0]; left > 0 && at + 3 <= end; left--, at += 3) {
+    RunIo* io = slots_->At(at[0]);
+    if (io != nullptr && at[1] > 0 && at[1] <= kMaxStretches) io->Send(run_, at[1], at[2]);
+  }
 }
 
 void RunIo::End(Napi::Env env, const char* reason) {
@@ -60,6 +100,7 @@ void RunIo::Release() {
   Unpoll();
   close(fd_);
   fd_ = -1;
+  slots_->Free(slot_);
   OnRelease();
   self_.Reset();
 }

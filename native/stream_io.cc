@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "counters.h"
+#include "environment.h"
 
 namespace vmbridge {
 
@@ -17,16 +18,20 @@ constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
 #else
 constexpr int kSendFlags = MSG_DONTWAIT;  // macOS: Node ignores SIGPIPE
 #endif
+// The beginning of a jumbo frame fits; what a frame of 64 KiB took is given back.
+constexpr size_t kKeptCarry = 16 * 1024;
 }  // namespace
 
 Napi::Function StreamIo::Define(Napi::Env env) {
   return DefineClass(
       env, "StreamIo",
       {InstanceMethod("transmit", &StreamIo::Transmit), InstanceMethod("close", &StreamIo::Close),
+       InstanceMethod("slot", &StreamIo::Slot),
        InstanceMethod("queuedBytes", &StreamIo::QueuedBytes)});
 }
 
 StreamIo::StreamIo(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StreamIo>(info) {
+  queue_.Use(info.Env().GetInstanceData<Environment>()->queue_budget);
   Open(info);
 }
 
@@ -35,38 +40,33 @@ StreamIo::~StreamIo() {
   free(carry_);
 }
 
-void StreamIo::Transmit(const Napi::CallbackInfo& info) {
-  auto run = info[0].As<Napi::Uint8Array>();
-  int count = info[1].As<Napi::Number>().Int32Value();
-  int64_t frames = info[2].As<Napi::Number>().Int64Value();
+void StreamIo::Send(const uint8_t* run, int count, int64_t frames) {
   if (!open() || send_failed_) {
     Count(kDropTxDown, frames);
     return;
   }
-  if (count <= 0 || count > kMaxStretches) return;
-  const uint8_t* bytes = run.Data();
   if (!queue_.empty()) {
-    QueueRest(bytes, count, 0, frames);
+    QueueRest(run, count, 0, frames);
     return;
   }
 
   size_t total = 0;
   for (int i = 0; i < count; i++) total += static_cast<size_t>(stretches_[i].length);
-  ssize_t sent = Send(bytes, count);
+  ssize_t sent = Write(run, count);
   if (sent < 0) {
     Count(kDropTxError, frames);
     send_failed_ = true;  // the read side will say how the port ended
     return;
   }
   if (static_cast<size_t>(sent) < total) {
-    QueueRest(bytes, count, static_cast<size_t>(sent), frames);
+    QueueRest(run, count, static_cast<size_t>(sent), frames);
     return;
   }
   Count(kTxFrames, frames);
   Count(kTxBytes, static_cast<int64_t>(total) - static_cast<int64_t>(kLengthBytes) * frames);
 }
 
-ssize_t StreamIo::Send(const uint8_t* run, int count) {
+ssize_t StreamIo::Write(const uint8_t* run, int count) {
   ssize_t sent;
   if (count == 1) {
     do {
@@ -105,7 +105,7 @@ void StreamIo::QueueRest(const uint8_t* run, int count, size_t sent, int64_t fra
       size_t whole = kLengthBytes + FrameLength(at);
       if (position + whole > sent) {
         size_t skip = sent > position ? sent - position : 0;
-        if (!queue_.Append(at + skip, whole - skip)) {
+        if (!queue_.Append(at + skip, whole - skip, skip > 0)) {
           // Only a cut frame that cannot be finished breaks the framing; that takes a lack of
           // memory.
           if (skip > 0) {
@@ -200,6 +200,11 @@ bool StreamIo::Receive(Napi::Env env) {
 // will use.
 bool StreamIo::KeepRest(size_t used, size_t length) {
   carry_length_ = length - used;
+  if (carry_length_ == 0 && carry_capacity_ > kKeptCarry) {
+    free(carry_);
+    carry_ = nullptr;
+    carry_capacity_ = 0;
+  }
   if (carry_length_ > carry_capacity_) {
     auto* carry = static_cast<uint8_t*>(realloc(carry_, carry_length_));
     if (carry == nullptr) return false;
@@ -209,8 +214,6 @@ bool StreamIo::KeepRest(size_t used, size_t length) {
   if (carry_length_ > 0) memcpy(carry_, run_ + used, carry_length_);
   return true;
 }
-
-void StreamIo::Close(const Napi::CallbackInfo&) { Release(); }
 
 Napi::Value StreamIo::QueuedBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(queue_.size()));

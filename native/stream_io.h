@@ -27,9 +27,12 @@ class StreamIo : public Napi::ObjectWrap<StreamIo>, private RunIo {
   ~StreamIo() override;
 
  private:
-  // (run: Uint8Array, stretches: number, frames: number): the port's list goes out of `run`.
-  void Transmit(const Napi::CallbackInfo& info);
-  void Close(const Napi::CallbackInfo& info);
+  void Transmit(const Napi::CallbackInfo& info) { TransmitCall(info); }
+  void Close(const Napi::CallbackInfo&) { Release(); }
+  // The number by which `departures` names this port.
+  Napi::Value Slot(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), slot()); }
+
+  void Send(const uint8_t* run, int count, int64_t frames) override;
   Napi::Value QueuedBytes(const Napi::CallbackInfo& info);
 
   void OnReady(int events, bool failed) override;
@@ -39,7 +42,7 @@ class StreamIo : public Napi::ObjectWrap<StreamIo>, private RunIo {
   bool KeepRest(size_t used, size_t length);
   void Drain();
   // Writes the stretches; returns the bytes taken, or -1 when the socket is broken.
-  ssize_t Send(const uint8_t* run, int count);
+  ssize_t Write(const uint8_t* run, int count);
   void QueueRest(const uint8_t* run, int count, size_t sent, int64_t frames);
   void WatchForRoom();
 

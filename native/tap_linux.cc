@@ -176,27 +176,24 @@ Napi::Value OpenTap(const Napi::CallbackInfo& info) {
 Napi::Function TapIo::Define(Napi::Env env) {
   return DefineClass(
       env, "TapIo",
-      {InstanceMethod("transmit", &TapIo::Transmit), InstanceMethod("close", &TapIo::Close)});
+      {InstanceMethod("transmit", &TapIo::Transmit), InstanceMethod("close", &TapIo::Close),
+       InstanceMethod("slot", &TapIo::Slot)});
 }
 
 TapIo::TapIo(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TapIo>(info) { Open(info); }
 
 TapIo::~TapIo() { Release(); }
 
-void TapIo::Transmit(const Napi::CallbackInfo& info) {
-  auto run = info[0].As<Napi::Uint8Array>();
-  int count = info[1].As<Napi::Number>().Int32Value();
-  int64_t frames = info[2].As<Napi::Number>().Int64Value();
+void TapIo::Send(const uint8_t* run, int count, int64_t frames) {
   if (!open()) {
     Count(kDropTxDown, frames);
     return;
   }
-  if (count <= 0 || count > kMaxStretches) return;
   int64_t sent = 0;
   int64_t bytes = 0;
   int64_t full = 0;
   for (int i = 0; i < count; i++) {
-    const uint8_t* at = run.Data() + stretches_[i].offset;
+    const uint8_t* at = run + stretches_[i].offset;
     const uint8_t* end = at + stretches_[i].length;
     while (at < end) {
       size_t length = FrameLength(at);
@@ -237,7 +234,5 @@ void TapIo::OnReady(int, bool failed) {
   bool passing = error == 0 || error == EAGAIN || error == EINTR || error == EIO;
   if (failed || !passing) End(env, passing || error == EBADFD ? "gone" : uv_err_name(-error));
 }
-
-void TapIo::Close(const Napi::CallbackInfo&) { Release(); }
 
 }  // namespace vmbridge

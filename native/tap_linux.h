@@ -19,8 +19,12 @@ class TapIo : public Napi::ObjectWrap<TapIo>, private RunIo {
   ~TapIo() override;
 
  private:
-  void Transmit(const Napi::CallbackInfo& info);
-  void Close(const Napi::CallbackInfo& info);
+  void Transmit(const Napi::CallbackInfo& info) { TransmitCall(info); }
+  void Close(const Napi::CallbackInfo&) { Release(); }
+  // The number by which `departures` names this port.
+  Napi::Value Slot(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), slot()); }
+
+  void Send(const uint8_t* run, int count, int64_t frames) override;
   void OnReady(int events, bool failed) override;
 };
 

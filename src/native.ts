@@ -12,6 +12,8 @@ export interface RunIo {
   transmit(run: Uint8Array, stretches: number, frames: number): void
   /** Closes the descriptor; neither callback is called again. */
   close(): void
+  /** The number by which `departures` names this port. */
+  slot(): number
 }
 
 export interface StreamIo extends RunIo {
@@ -24,13 +26,16 @@ type RunIoConstructor<Io extends RunIo> = new (
   fd: number,
   /** The run buffer that this network's ports share; filled before each onRun. */
   run: Uint8Array,
+  /** Where onRun leaves what is to be sent: how many ports, then (slot, stretches, frames) for each. */
+  departures: Int32Array,
   stretches: Int32Array,
   counters: Float64Array,
   /**
    * Walks the first `end` bytes of the run buffer and returns how many it used, or a negative number when the
-   * framing is broken. Called outside of any callback scope: promises and ticks made here wait.
+   * framing is broken; `now` is the loop's time, in ms as `now()` gives it. Called outside of any callback scope:
+   * promises and ticks made here wait.
    */
-  onRun: (end: number) => number,
+  onRun: (end: number, now: number) => number,
   /** The port ended by itself, for example `eof`, `truncated`, `framing`, `reset`, `gone`, or an errno's name. */
   onEnd: (reason: string) => void,
 ) => Io
@@ -88,6 +93,8 @@ interface Native {
   openTap(options: TapOptions): { fd: number; name: string; mac: Uint8Array }
   /** Returns only by throwing. */
   exec(options: ExecOptions): never
+  /** Monotonic ms: the clock of onRun's `now`. */
+  now(): number
   /** The number of a group, or undefined when there is none of that name. */
   groupId(name: string): number | undefined
   /** Takes an exclusive lock on an open file without waiting; false when another process has it. */

@@ -7,6 +7,7 @@
 import { isAbsolute, join } from 'node:path'
 import { findInRun, SOCKET_NAME } from '../config/paths.js'
 import { UsageError } from '../errors.js'
+import { native } from '../native.js'
 import { streamPort, tapPort } from '../ports/run-port.js'
 import { openTap } from '../ports/tap.js'
 import { Port } from '../switch/port.js'
@@ -57,7 +58,7 @@ export async function run({ get, operands }: Parsed): Promise<undefined> {
     ...(mac === undefined ? {} : { mac }),
   })
 
-  const context = { switch: new Switch({ clock: performance, random32 }), run: Run.allocate() }
+  const context = { switch: new Switch({ clock: native, random32 }), run: Run.allocate() }
   const end = (message: string, status: number): void => {
     process.stderr.write(`vmbridge: ${message}\n`)
     process.exit(status)

@@ -9,7 +9,7 @@ import { ControlServer } from '../control/server.js'
 import type { DaemonStatus } from '../control/api.js'
 import { BridgeError } from '../errors.js'
 import { openLog, type Logger } from '../log.js'
-import { packageRoot } from '../native.js'
+import { native, packageRoot } from '../native.js'
 import { random32 } from '../random.js'
 import { formatCidr } from '../wire/ipv4.js'
 import { ownPlace } from '../config/paths.js'
@@ -32,7 +32,7 @@ export class Daemon {
   constructor(settings: DaemonSettings, log: Logger) {
     this.#settings = settings
     this.#log = log
-    this.#network = new Network(settings.network, { log, clock: performance, wallClock: Date, random32 })
+    this.#network = new Network(settings.network, { log, clock: native, wallClock: Date, random32 })
   }
 
   /** @throws BridgeError; what was started until then is stopped */

@@ -7,7 +7,7 @@
  */
 
 import { classifyDhcp, DHCP_FROM_SERVER, NOT_DHCP } from '../dhcp/guard.js'
-import type { Neighbors } from '../neighbors/neighbors.js'
+import { UPLINK_SHARE, type Neighbors } from '../neighbors/neighbors.js'
 import { DROP_GUARDED, DROP_ROGUE, KEEP_FROM_UPLINK, PASS, type FrameInspector } from '../switch/inspector.js'
 import type { Port } from '../switch/port.js'
 import { ETHERTYPE_IPV4, etherType } from '../wire/ethernet.js'
@@ -32,6 +32,10 @@ export class SegmentInspector implements FrameInspector {
     if (from.isUplink) return DROP_GUARDED
     if (kind === DHCP_FROM_SERVER && from.role !== 'service') return DROP_ROGUE
     return KEEP_FROM_UPLINK
+  }
+
+  addPort({ id, isUplink }: Port): void {
+    if (isUplink) this.#neighbors.setShare(id, UPLINK_SHARE)
   }
 
   forgetPort(id: number): void {

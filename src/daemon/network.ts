@@ -14,7 +14,7 @@ import { DhcpServer, type DhcpServerOptions } from '../dhcp/server.js'
 import { BridgeError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { native, type Credentials } from '../native.js'
-import { Neighbors, UPLINK_SHARE } from '../neighbors/neighbors.js'
+import { Neighbors } from '../neighbors/neighbors.js'
 import { Listener } from '../ports/listener.js'
 import { streamPort, type StreamPort } from '../ports/run-port.js'
 import { ServicePort } from '../ports/service-port.js'
@@ -94,7 +94,6 @@ export class Network {
         )
       }
       this.uplink = openUplink(uplink, gateway, { switch: this.switch, run: this.#run, log, mtu })
-      if (this.uplink.port !== undefined) this.neighbors.setShare(this.uplink.port.id, UPLINK_SHARE)
       if (this.settings.dhcp !== undefined) await this.#startDhcp(this.settings.dhcp)
       for (const listener of this.#listeners) listener.start()
     } catch (error) {

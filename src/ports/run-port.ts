@@ -36,21 +36,28 @@ export class RunPort<Io extends RunIo = RunIo> {
     this.#switch = sw
     if (!sw.attach(port)) throw new BridgeError('ERR_SWITCH_FULL', `the switch has its ${MAX_PORTS} ports`)
     let broken = ''
-    const onRun = (end: number): number => {
-      const used = sw.ingress(port, run, end)
+    const onRun = (end: number, now: number): number => {
+      const used = sw.ingressFromNative(port, run, end, now)
       if (used === BROKEN_EMPTY) broken = 'empty-frame'
       else if (used === BROKEN_TOO_LONG) broken = 'frame-too-long'
       return used
     }
-    this.io = new kind(fd, run.bytes, port.stretches, port.counters, onRun, reason => {
-      sw.detach(port)
+    const { stretches, counters } = port
+    this.io = new kind(fd, run.bytes, run.departures, stretches, counters, onRun, reason => {
+      this.#unplug()
       onEnd(broken || reason)
     }) as Io
     port.driver = this.io
+    port.slot = this.io.slot()
   }
 
   close(): void {
     this.io.close()
+    this.#unplug()
+  }
+
+  #unplug(): void {
+    this.port.slot = -1
     this.#switch.detach(this.port)
   }
 }

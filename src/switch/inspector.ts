@@ -22,11 +22,14 @@ export interface FrameInspector {
    * switch's clock. Called on the data path: it allocates nothing that it can help, and never throws.
    */
   inspect(bytes: Uint8Array, at: number, length: number, from: Port, now: number): number
+  /** A port was plugged in; it has its id. */
+  addPort(port: Port): void
   /** A port was unplugged; its id will be another's. */
   forgetPort(id: number): void
 }
 
 export const NO_INSPECTOR: FrameInspector = {
   inspect: () => PASS,
+  addPort() {},
   forgetPort() {},
 }

@@ -46,6 +46,8 @@ export class Port {
   maxFrame: number
   driver: PortDriver = NO_DRIVER
 
+  /** Where native code finds the port's driver to send its list by itself after a run; -1: by `transmit` only. */
+  slot = -1
   /** The switch's index of this port, or -1 while it is not attached. */
   id = -1
   /** Pairs in use. */

@@ -16,9 +16,14 @@ export const MIN_FRAME = 14
 /** Room for one read of many frames, and always for one frame of the greatest length. */
 export const RUN_BYTES = 256 * 1024
 
+/** Ports that one run can leave by: one for each that a switch takes. */
+export const MAX_DEPARTURES = 512
+
 export class Run {
   readonly bytes: Uint8Array
   readonly view: DataView
+  /** What native code sends after its run was walked: how many ports, then (slot, stretches, frames) for each. */
+  readonly departures = new Int32Array(1 + 3 * MAX_DEPARTURES)
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes

@@ -33,14 +33,14 @@ import {
   type FrameInspector,
 } from './inspector.js'
 import { MAX_STRETCHES, type Port } from './port.js'
-import { LENGTH_BYTES, MAX_FRAME, MIN_FRAME, type Run } from './run.js'
+import { LENGTH_BYTES, MAX_DEPARTURES, MAX_FRAME, MIN_FRAME, type Run } from './run.js'
 
 /** Returned by `ingress` when the port's framing is broken: it announced an empty frame, or one too long. */
 export const BROKEN_EMPTY = -1
 export const BROKEN_TOO_LONG = -2
 
 /** How many ports a switch takes: bounds what a local user who opens connections can cost. */
-export const MAX_PORTS = 1024
+export const MAX_PORTS = MAX_DEPARTURES
 
 const VM_FDB_SHARE = 1024
 const UPLINK_FDB_SHARE = 4096
@@ -94,6 +94,7 @@ export class Switch {
     this.#fdb.addPort(id, port.isUplink ? UPLINK_FDB_SHARE : VM_FDB_SHARE)
     this.ports.push(port)
     if (port.role === 'service') this.servicePort = port
+    this.inspector.addPort(port)
     return true
   }
 
@@ -134,9 +135,24 @@ export class Switch {
    * framing cannot be followed any further; the frames before that were forwarded.
    */
   ingress(from: Port, run: Run, end: number): number {
+    const used = this.#walk(from, run, end, this.#clock.now())
+    this.#flush(run.bytes)
+    return used
+  }
+
+  /**
+   * The same for a run that native code has read, at `now` of the switch's clock: what native ports are to send
+   * is left in `run.departures`, and sent when this returns, without another call.
+   */
+  ingressFromNative(from: Port, run: Run, end: number, now: number): number {
+    const used = this.#walk(from, run, end, now)
+    this.#handOver(run)
+    return used
+  }
+
+  #walk(from: Port, run: Run, end: number, now: number): number {
     const { bytes, view } = run
     const counters = from.counters
-    const now = this.#clock.now()
     let at = 0
     let broken = 0
     let frames = 0
@@ -193,7 +209,6 @@ export class Switch {
 
     counters[RX_FRAMES] += frames
     counters[RX_BYTES] += frameBytes
-    this.#flush(bytes)
     return broken < 0 ? broken : at
   }
 
@@ -281,6 +296,27 @@ export class Switch {
       port.count = 0
       port.frames = 0
     }
+    this.#pendingCount = 0
+  }
+
+  /** Leaves the lists of native ports to native code, and sends the others. */
+  #handOver({ bytes, departures }: Run): void {
+    const pending = this.#pending
+    let left = 0
+    for (let i = 0; i < this.#pendingCount; i++) {
+      const port = pending[i]
+      if (port.slot < 0) {
+        port.driver.transmit(bytes, port.count, port.frames)
+      } else {
+        departures[3 * left + 1] = port.slot
+        departures[3 * left + 2] = port.count
+        departures[3 * left + 3] = port.frames
+        left++
+      }
+      port.count = 0
+      port.frames = 0
+    }
+    departures[0] = left
     this.#pendingCount = 0
   }
 }
