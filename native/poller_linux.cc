@@ -43,6 +43,7 @@ class Registry {
  private:
   static void OnEnvironmentEnd(napi_async_cleanup_hook_handle hook, void* arg);
   void End();
+  bool OpenSet();
   void WaitInsteadOfUv();
   // Waits up to `timeout` ms (-1: for ever) and serves the ports that are ready. False when uv's
   // turn has come.
@@ -95,18 +96,25 @@ void Registry::End() {
   }
 }
 
+bool Registry::OpenSet() {
+  set_ = epoll_create1(EPOLL_CLOEXEC);
+  if (set_ < 0) return false;
+  struct epoll_event event = {};  // its data is nullptr, which tells it from the ports
+  event.events = EPOLLIN;
+  if (epoll_ctl(set_, EPOLL_CTL_ADD, uv_backend_fd(loop_), &event) == 0) return true;
+  int error = errno;
+  close(set_);
+  set_ = -1;
+  errno = error;
+  return false;
+}
+
 bool Registry::Add(Handler* handler, int fd, int events) {
   if (ended_) {
     errno = ECANCELED;
     return false;
   }
-  if (set_ < 0) {
-    set_ = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event uv_event = {};
-    uv_event.events = EPOLLIN;
-    if (set_ < 0 || epoll_ctl(set_, EPOLL_CTL_ADD, uv_backend_fd(loop_), &uv_event) != 0)
-      return false;
-  }
+  if (set_ < 0 && !OpenSet()) return false;
   auto* poller = new Poller{this, handler, fd};
   struct epoll_event event = {};
   event.events = EpollEvents(events);

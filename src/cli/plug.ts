@@ -58,6 +58,7 @@ export async function run({ get, operands }: Parsed): Promise<undefined> {
     ...(mac === undefined ? {} : { mac }),
   })
 
+  process.title = `vmbridge plug ${tap.name}` // what `vmbridge status` shows of the port's other end
   const context = { switch: new Switch({ clock: native, random32 }), run: Run.allocate() }
   const end = (message: string, status: number): void => {
     process.stderr.write(`vmbridge: ${message}\n`)
