@@ -64,8 +64,6 @@ export interface DhcpServerOptions extends SegmentOptions {
   answersArp: boolean
   /** True if a station other than the one with `mac` claims `ip`: it is not leased then. */
   isClaimed?: (ip: number, mac: Mac) => boolean
-  /** Told of every ACK with an address, and of the name of the port it was asked for by. */
-  leased?: (ip: number, mac: Mac, port: string) => void
 }
 
 /** Reasons for no answer beyond those of receive.ts. */
@@ -214,7 +212,6 @@ export class DhcpServer {
     this.#committer.commit(lease, stands => {
       if (!stands) return this.#drop('not-saved')
       this.#reply(message, client, { type: ACK, ...terms })
-      this.#options.leased?.(lease.ip, mac, client.port)
     })
   }
 

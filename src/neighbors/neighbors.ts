@@ -1,6 +1,5 @@
 // Who claims which address on the segment, and where: learnt from ARP and IPv6 neighbour discovery as the
-// frames pass, and from leases. A claim is what a station says of itself; a probe (sender 0.0.0.0 or ::)
-// claims nothing yet.
+// frames pass. A claim is what a station says of itself; a probe (sender 0.0.0.0 or ::) claims nothing yet.
 //
 // A claim that repeats, which is nearly every one, costs a look-up and a few writes, without an object. A
 // port has a share of the table; past it, its own oldest claim goes. When the whole table is full, the
@@ -33,12 +32,11 @@ export const UPLINK_SHARE = 1024
 export const MAX_AGE = 20 * 60_000
 
 /** How a claim was heard last. */
-export type How = 'arp' | 'nd' | 'dhcp'
+export type How = 'arp' | 'nd'
 
-const HOW: readonly How[] = ['arp', 'nd', 'dhcp']
+const HOW: readonly How[] = ['arp', 'nd']
 const ARP = HOW.indexOf('arp')
 const ND = HOW.indexOf('nd')
-const DHCP = HOW.indexOf('dhcp')
 
 export interface Neighbor {
   /** Dotted decimal, or RFC 5952. */
@@ -94,11 +92,6 @@ export class Neighbors {
     if (type === ETHERTYPE_ARP)
       this.#observeArp(bytes, at + ETHERNET_HEADER, length - ETHERNET_HEADER, portId, now)
     else if (type === ETHERTYPE_IPV6) this.#observeNd(bytes, at, length - ETHERNET_HEADER, portId, now)
-  }
-
-  /** Notes that the DHCP server leased `ip` (a uint32) to the station `hi`, `lo` at a port. */
-  leased(ip: number, hi: number, lo: number, portId: number, now: number): void {
-    this.#claim(0, 0, IPV4_MAPPED, ip | 0, hi, lo | 0, portId, DHCP, now)
   }
 
   /** Forgets what a port that closed had claimed; its number may come back for another. */

@@ -265,16 +265,6 @@ t.test('an address that another station claims is neither offered nor confirmed'
   t.same(gist(await segment.ask(client)), ['OFFER 192.168.105.4'])
 })
 
-t.test('who leased what, and where, is told', async t => {
-  const told: unknown[] = []
-  const segment = await Segment.start({ leased: (...lease) => told.push(lease) })
-  const client = new Client(1)
-  await segment.lease(client)
-  await segment.ask(client, { type: INFORM, ciaddr: A })
-  await segment.ask(new Client(2), rebind(A))
-  t.same(told, [[A, client.mac, 'vm1']])
-})
-
 t.test('status counts, and shows the range', async t => {
   const segment = await Segment.start({ exclude: [{ first: B, last: B }] })
   await segment.lease(new Client(1), { options: [[option.HOSTNAME, 'web\u001b[2J']] })

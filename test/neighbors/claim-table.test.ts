@@ -3,8 +3,9 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { Neighbors } from '../../src/neighbors/neighbors.js'
+import { ARP_REQUEST, arpFrame } from '../../src/wire/arp.js'
 import { formatIpv4 } from '../../src/wire/ipv4.js'
-import { formatMac } from '../../src/wire/mac.js'
+import { formatMac, MAC_BROADCAST } from '../../src/wire/mac.js'
 
 const MAX = 12
 const SHARE = 4
@@ -111,7 +112,15 @@ t.test('the table is what the model is, and bounded', async t => {
         if (step.do === 'wait') now += step.time
         else if (step.do === 'claim') {
           const address = 0xc0a86900 + step.ip
-          neighbors.leased(address, 0x5254, step.mac, step.port, now)
+          const station = { hi: 0x5254, lo: step.mac }
+          const frame = arpFrame(MAC_BROADCAST, {
+            operation: ARP_REQUEST,
+            senderMac: station,
+            senderIp: address,
+            targetMac: { hi: 0, lo: 0 },
+            targetIp: address,
+          })
+          neighbors.observe(frame, 0, frame.length, step.port, now)
           model.claim(address, step.mac, step.port, now)
         } else if (step.do === 'forget') {
           neighbors.forgetPort(step.port)
@@ -121,7 +130,7 @@ t.test('the table is what the model is, and bounded', async t => {
             ip: formatIpv4(claim.ip),
             mac: formatMac(0x5254, claim.mac),
             portId: claim.port,
-            how: 'dhcp',
+            how: 'arp',
             firstSeen: claim.first,
             lastSeen: claim.last,
             moves: claim.moves,

@@ -153,14 +153,6 @@ t.test('a claim is another’s for everybody but its station, until it ages', as
   t.match(neighbors.list(100 + MAX_AGE), [{ firstSeen: 100 + MAX_AGE, moves: 0 }], 'then it is a new one')
 })
 
-t.test('a lease is a claim', async t => {
-  const neighbors = new Neighbors()
-  neighbors.leased(ip('192.168.105.2'), A.hi, A.lo, 1, 0)
-  t.match(neighbors.list(0), [{ ip: '192.168.105.2', how: 'dhcp', mac: '52:54:f0:00:00:0a', portId: 1 }])
-  see(neighbors, arp(A, '192.168.105.2'), 1, 1)
-  t.match(neighbors.list(1), [{ how: 'arp', moves: 0, firstSeen: 0 }])
-})
-
 t.test('a port that claims without end pushes out its own claims only', async t => {
   const neighbors = new Neighbors({ maxEntries: 64, portShare: 16 })
   see(neighbors, arp(A, VIP), 1, 0)
