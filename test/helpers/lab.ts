@@ -1,0 +1,107 @@
+// The smallest real segment: a network namespace as the host, with the daemon's TAP in it, and two VMs.
+// A comes by descriptor (`vmbridge run`), B dials the socket itself; neither can reach the namespace by any
+// way but the switch.
+
+import { createHash, randomBytes } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Child } from './child.js'
+import { type Daemon, type Scope, startDaemon } from './daemon.js'
+import { FD3_NETDEV, Guest, streamNetdev } from './guest.js'
+import { NetNs } from './netns.js'
+import { VMBRIDGE } from './root.js'
+
+export const TAP = 'vbtap0'
+export const HOST_IP = '192.168.105.1'
+export const TEN_MB = 10_000_000
+
+export type Lab = { host: NetNs; daemon: Daemon; a: Guest; b: Guest }
+
+export type Neighbour = { dst: string; lladdr?: string; state: string[] }
+
+/** Namespace, daemon and both guests; all of it goes with the test. */
+export async function startLab(t: Scope): Promise<Lab> {
+  const host = await NetNs.create()
+  t.teardown(() => host.delete())
+  const args = ['--uplink', `tap:${TAP}`, '--gateway', `${HOST_IP}/24`]
+  const daemon = await startDaemon(t, { netns: host, args })
+  const boot = async (options: Parameters<typeof Guest.boot>[0]) => {
+    const guest = await Guest.boot(options)
+    t.teardown(() => guest.close())
+    return guest
+  }
+  const booting = [
+    boot({
+      name: 'a',
+      mac: '52:54:00:00:00:0a',
+      wrap: [VMBRIDGE, 'run', '--socket', daemon.socket, '--'],
+      netdev: FD3_NETDEV,
+    }),
+    boot({ name: 'b', mac: '52:54:00:00:00:0b', netdev: streamNetdev(daemon.socket) }),
+  ] as const
+  // Both boots are over, for good or ill, before the test may be: none is left for nobody to end.
+  await Promise.allSettled(booting)
+  const [a, b] = await Promise.all(booting)
+  return { host, daemon, a, b }
+}
+
+/** Has the guest ask for a lease, and returns what it was told: udhcpc's variables (`ip`, `router`, …). */
+export async function lease(guest: Guest): Promise<Record<string, string>> {
+  await guest.sh('udhcpc -i eth0 -n -q -t 10 -T 1 -s /etc/udhcpc')
+  const entries = (await guest.sh('cat /tmp/lease.env')).split('\n').map(line => {
+    const at = line.indexOf('=')
+    return [line.slice(0, at), line.slice(at + 1)] as const
+  })
+  return Object.fromEntries(entries)
+}
+
+/** The host's entry for an address, if it has one. */
+export async function neighbour(host: NetNs, ip: string): Promise<Neighbour | undefined> {
+  const entries = JSON.parse((await host.sh('ip', '-j', 'neigh', 'show', 'dev', TAP)) || '[]') as Neighbour[]
+  return entries.find(entry => entry.dst === ip)
+}
+
+/** 10 MB of noise on the guest's web server, and their checksum. */
+export async function publishFromGuest(guest: Guest): Promise<string> {
+  await guest.sh(`mkdir -p /tmp/www && head -c ${TEN_MB} /dev/urandom >/tmp/www/noise && httpd -h /tmp/www`)
+  return (await guest.sh('sha256sum </tmp/www/noise')).slice(0, 64)
+}
+
+const FILE_SERVER = `
+const file = require('node:fs').readFileSync(process.argv[1])
+require('node:http').createServer((request, response) => response.end(file))
+  .listen(80, '${HOST_IP}', () => console.log('listening'))
+`
+
+/** The same on the host; the server is a child in the namespace and goes with it. */
+export async function publishFromHost({ host, daemon }: Lab): Promise<{ sum: string; server: Child }> {
+  const noise = randomBytes(TEN_MB)
+  const path = join(daemon.directory, 'noise')
+  writeFileSync(path, noise)
+  const server = host.spawn([process.execPath, '-e', FILE_SERVER, path])
+  await server.waitForLine(/^listening$/)
+  return { sum: createHash('sha256').update(noise).digest('hex'), server }
+}
+
+/** The checksum of what a guest receives from a web server, on the host or on another guest. */
+export async function fetchToGuest(guest: Guest, ip: string): Promise<string> {
+  const command = `wget -q -O - http://${ip}/noise | sha256sum`
+  return (await guest.sh(command, { timeoutMs: 60_000 })).slice(0, 64)
+}
+
+/** The checksum of what the host receives from a guest's web server. */
+export async function fetchToHost({ host, daemon }: Lab, ip: string): Promise<string> {
+  const path = join(daemon.directory, `received-from-${ip}`)
+  await host.sh(
+    'curl',
+    '--silent',
+    '--show-error',
+    '--fail',
+    '--max-time',
+    '25',
+    '-o',
+    path,
+    `http://${ip}/noise`,
+  )
+  return createHash('sha256').update(readFileSync(path)).digest('hex')
+}
