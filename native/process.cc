@@ -10,13 +10,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "inherited.h"
 #include "poller.h"
-
-extern char** environ;
 
 namespace vmbridge {
 
@@ -102,6 +102,18 @@ std::vector<std::string> Strings(const Napi::Value& value) {
   return result;
 }
 
+// Arguments need not be UTF-8, and Node has read them as if they were. They are the last ones of
+// this process's own command line, where the system still has their bytes.
+void KeepBytes(std::vector<std::string>* args) {
+#ifdef __linux__
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::vector<std::string> own;
+  for (std::string argument; std::getline(file, argument, '\0');) own.push_back(argument);
+  if (own.size() < args->size()) return;
+  std::copy(own.end() - static_cast<ptrdiff_t>(args->size()), own.end(), args->begin());
+#endif
+}
+
 std::vector<char*> Pointers(std::vector<std::string>& strings) {
   std::vector<char*> result;
   for (std::string& string : strings) result.push_back(&string[0]);
@@ -116,9 +128,8 @@ Napi::Value Exec(const Napi::CallbackInfo& info) {
   auto options = info[0].As<Napi::Object>();
   std::string file = options.Get("file").ToString().Utf8Value();
   std::vector<std::string> args = Strings(options.Get("args"));
-  std::vector<std::string> variables = Strings(options.Get("env"));
+  KeepBytes(&args);
   std::vector<char*> argv = Pointers(args);
-  std::vector<char*> envp = Pointers(variables);
   int fd = options.Get("fd").ToNumber().Int32Value();
   Napi::Value noted = options.Get("inherited");
   Inherited inherited;
@@ -128,20 +139,30 @@ Napi::Value Exec(const Napi::CallbackInfo& info) {
     for (int number = 0; number <= 2; number++) inherited.descriptors.push_back({number, false});
   }
 
+  // Descriptor 3 is likely Node's own, which it needs if there is no such program.
+  int before = fcntl(kSocketDescriptor, F_DUPFD_CLOEXEC, kSocketDescriptor + 1);
   if (fd != kSocketDescriptor && dup2(fd, kSocketDescriptor) < 0) {
     ThrowSystemError(env, errno, "dup2");
     return env.Undefined();
   }
-  fcntl(kSocketDescriptor, F_SETFL, fcntl(kSocketDescriptor, F_GETFL) & ~O_NONBLOCK);
   RestoreDescriptors(inherited);
   fcntl(kSocketDescriptor, F_SETFD, 0);
+  fcntl(kSocketDescriptor, F_SETFL, fcntl(kSocketDescriptor, F_GETFL) & ~O_NONBLOCK);
   RestoreLimit(inherited);
   RestoreSignals(inherited);
-  environ = envp.data();
-  execvp(file.c_str(), argv.data());
-  ThrowSystemError(env, errno, "exec");
+  unsetenv(VMBRIDGE_INHERITED);
+  execvp(argv[0] == nullptr ? "" : file.c_str(), argv.data());
+  int error = errno;
+  if (before >= 0) {
+    dup2(before, kSocketDescriptor);
+    fcntl(kSocketDescriptor, F_SETFD, FD_CLOEXEC);
+    close(before);
+  }
+  ThrowSystemError(env, error, "exec");
   return env.Undefined();
 }
+
+Napi::Value ExitNow(const Napi::CallbackInfo& info) { _exit(info[0].ToNumber().Int32Value()); }
 
 Napi::Value Lock(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();

@@ -7,12 +7,17 @@
 
 namespace vmbridge {
 
-// exec({file, args, env, fd, inherited}): replaces this process by `file` (searched in env's PATH
-// as execvp does) with `args` (argv[0] included) and `env` ("NAME=value" strings); `fd` becomes
-// descriptor 3. `inherited` is what bin/launcher noted of the process before Node started, or
-// undefined: signal dispositions and mask, descriptors, their blocking modes and the limit on open
-// files are put back as they were. Returns only by throwing a system error.
+// exec({file, args, fd, inherited}): replaces this process by `file` (searched in PATH as execvp
+// does) with `args` (argv[0] included) and this process's environment; `fd` becomes descriptor 3,
+// in blocking mode. `inherited` is what the launcher noted of the process before Node started
+// (inherited.h), or undefined: signal dispositions and mask, descriptors, their blocking modes and
+// the limit on open files are put back as they were. Returns only by throwing a system error, after
+// which the process should end.
 Napi::Value Exec(const Napi::CallbackInfo& info);
+
+// exitNow(status): ends the process without waiting for the threads of the pool, one of which may
+// be stuck in a write to a stderr that nobody reads.
+Napi::Value ExitNow(const Napi::CallbackInfo& info);
 
 // lock(fd) => boolean: takes an exclusive flock without waiting; false when another process has it.
 Napi::Value Lock(const Napi::CallbackInfo& info);

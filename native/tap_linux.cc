@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <linux/nsfs.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <sched.h>
@@ -24,6 +27,9 @@ namespace {
 // Frames of one read turn: a TAP gives one a system call, and other ports wait meanwhile.
 constexpr int kFramesPerTurn = 64;
 
+// What a TAP for another namespace is called until it is there.
+constexpr char kPassingName[] = "vmbplug%d";
+
 // Closes a descriptor at the end of the scope, unless it was taken.
 class ScopedFd {
  public:
@@ -34,6 +40,10 @@ class ScopedFd {
   ScopedFd(const ScopedFd&) = delete;
   ScopedFd& operator=(const ScopedFd&) = delete;
   int get() const { return fd_; }
+  void Reset(int fd) {
+    if (fd_ >= 0) close(fd_);
+    fd_ = fd;
+  }
   int Take() {
     int fd = fd_;
     fd_ = -1;
@@ -54,11 +64,9 @@ class ScopedNetns {
     if (setns(home_, CLONE_NEWNET) != 0) abort();
     close(home_);
   }
-  bool Enter(const char* path) {
-    ScopedFd target(open(path, O_RDONLY | O_CLOEXEC));
-    if (target.get() < 0) return false;
+  bool Enter(int target) {
     ScopedFd home(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-    if (home.get() < 0 || setns(target.get(), CLONE_NEWNET) != 0) return false;
+    if (home.get() < 0 || setns(target, CLONE_NEWNET) != 0) return false;
     home_ = home.Take();
     return true;
   }
@@ -83,6 +91,42 @@ void SetAddress(struct ifreq* request, uint32_t host_order) {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(host_order);
   memcpy(&request->ifr_addr, &address, sizeof address);
+}
+
+// Moves a device into another network namespace, under the name it is to have there (rtnetlink(7)).
+// False with errno, EEXIST when the name is taken.
+bool MoveToNetns(int index, int netns, const std::string& name) {
+  struct {
+    struct nlmsghdr header;
+    struct ifinfomsg link;
+    struct rtattr netns_attribute;
+    uint32_t netns;
+    struct rtattr name_attribute;
+    char name[IFNAMSIZ];
+  } request = {};
+  static_assert(sizeof request ==
+                NLMSG_SPACE(sizeof(struct ifinfomsg)) + RTA_SPACE(4) + RTA_SPACE(IFNAMSIZ));
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = RTM_NEWLINK;
+  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+  request.link.ifi_index = index;
+  request.netns_attribute = {RTA_LENGTH(4), IFLA_NET_NS_FD};
+  request.netns = static_cast<uint32_t>(netns);
+  request.name_attribute = {RTA_LENGTH(IFNAMSIZ), IFLA_IFNAME};
+  memcpy(request.name, name.c_str(), name.size());
+
+  struct {
+    struct nlmsghdr header;
+    struct nlmsgerr error;
+    char echo[sizeof request];
+  } answer = {};
+  ScopedFd link(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  if (link.get() < 0 || send(link.get(), &request, sizeof request, 0) < 0 ||
+      recv(link.get(), &answer, sizeof answer, 0) < 0) {
+    return false;
+  }
+  errno = -answer.error.error;
+  return answer.error.error == 0;
 }
 
 // Sets the device up with the ioctls that `ip` would replace by netlink; each step that fails names
@@ -139,11 +183,18 @@ Napi::Value OpenTap(const Napi::CallbackInfo& info) {
     ThrowSystemError(env, EINVAL, "check the name");
     return env.Undefined();
   }
-  ScopedNetns netns;
-  if (!settings.netns.empty() && !netns.Enter(settings.netns.c_str())) {
-    ThrowSystemError(env, errno, "enter the network namespace");
-    return env.Undefined();
+  ScopedFd netns(-1);
+  if (!settings.netns.empty()) {
+    netns.Reset(open(settings.netns.c_str(), O_RDONLY | O_CLOEXEC));
+    // Anything else would be refused later, by a message that says nothing of it.
+    bool is_netns = netns.get() >= 0 && ioctl(netns.get(), NS_GET_NSTYPE) == CLONE_NEWNET;
+    if (!is_netns) {
+      ThrowSystemError(env, errno, "enter the network namespace");
+      return env.Undefined();
+    }
   }
+  // Opened here even for another namespace: the descriptor holds the one that it was opened in, and
+  // a namespace that is held does not go when it is deleted.
   ScopedFd tap(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (tap.get() < 0) {
     ThrowSystemError(env, errno, "open /dev/net/tun");
@@ -151,15 +202,27 @@ Napi::Value OpenTap(const Napi::CallbackInfo& info) {
   }
   struct ifreq request = {};
   request.ifr_flags = IFF_TAP | IFF_NO_PI;
-  memcpy(request.ifr_name, settings.name.c_str(), settings.name.size());
+  const std::string first_name = netns.get() < 0 ? settings.name : kPassingName;
+  memcpy(request.ifr_name, first_name.c_str(), first_name.size());
   if (ioctl(tap.get(), TUNSETIFF, &request) != 0) {
     ThrowSystemError(env, errno, "make the TAP");
     return env.Undefined();
   }
-  ScopedFd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const char* failed = nullptr;
+  ScopedNetns inside;
+  if (netns.get() >= 0) {
+    int index = static_cast<int>(if_nametoindex(request.ifr_name));
+    if (!MoveToNetns(index, netns.get(), settings.name))
+      failed = "move the TAP";
+    else if (!inside.Enter(netns.get()))
+      failed = "enter the network namespace";
+    memset(request.ifr_name, 0, sizeof request.ifr_name);
+    memcpy(request.ifr_name, settings.name.c_str(), settings.name.size());
+  }
+  ScopedFd control(failed != nullptr ? -1 : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   std::string name = request.ifr_name;
-  const char* failed =
-      control.get() < 0 ? "open a socket" : Configure(control.get(), settings, &request);
+  if (failed == nullptr)
+    failed = control.get() < 0 ? "open a socket" : Configure(control.get(), settings, &request);
   if (failed != nullptr) {
     ThrowSystemError(env, errno, failed);
     return env.Undefined();

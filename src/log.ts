@@ -3,6 +3,7 @@
  * reader of stderr that stalls loses lines in the end, and never stops a frame.
  */
 
+import { printable } from './printable.js'
 import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino'
 
 export type Logger = PinoLogger
@@ -14,27 +15,29 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 /** Bytes that may wait for a slow reader of stderr before lines are lost. */
 const MAX_WAITING = 1024 * 1024
 
+/** How long the end of the process waits for stderr, in ms. */
+const FLUSH_PATIENCE = 200
+
 export interface Log {
   logger: Logger
-  /** Writes out what still waits, at the end of the process. */
-  flush(): void
+  /** Writes out what still waits, at the end of the process; gives up on a reader that takes nothing. */
+  flush(): Promise<void>
 }
 
 export function openLog(level: LogLevel, format: LogFormat): Log {
-  const stderr = pino.destination({ fd: 2, sync: false, maxLength: MAX_WAITING })
+  // A line is written at once if nothing is being written; minLength is 1, as with 0 flush() waits for nothing.
+  const stderr = pino.destination({ fd: 2, sync: false, minLength: 1, maxLength: MAX_WAITING })
   // A closed stderr is no reason to stop switching.
   stderr.on('error', () => {})
   const destination: DestinationStream =
     format === 'json' ? stderr : { write: line => stderr.write(pretty(line)) }
   return {
     logger: pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination),
-    flush() {
-      try {
-        stderr.flushSync()
-      } catch {
-        // stderr is closed, or was never opened
-      }
-    },
+    flush: () =>
+      new Promise(resolve => {
+        setTimeout(resolve, FLUSH_PATIENCE)
+        stderr.flush(() => resolve())
+      }),
   }
 }
 
@@ -49,18 +52,25 @@ const NAMES: Record<number, string> = {
   60: 'FATAL',
 }
 
-/** One JSON line of pino as a line for people: local time, level, message, and the fields behind it. */
+/** One JSON line of pino as a line for people: local time, level, message, and the fields that it does not hold. */
 export function pretty(line: string): string {
   const entry = JSON.parse(line) as Record<string, unknown> & { level: number; time: string; msg?: string }
   const time = new Date(entry.time).toTimeString().slice(0, 8)
+  const message = entry.msg ?? ''
+  const words = new Set(message.split(/[\s,;()]+/))
+  const says = (value: unknown): boolean => {
+    const text = String(value)
+    return /[\s,;()]/.test(text) ? message.includes(text) : words.has(text)
+  }
   const fields = Object.entries(entry)
     .filter(
       ([name, value]) =>
-        !HIDDEN.has(name) && ![value].flat().every(each => entry.msg?.includes(String(each))),
+        !HIDDEN.has(name) && !(Array.isArray(value) ? value.length > 0 && value.every(says) : says(value)),
     )
     .map(([name, value]) => ` ${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join('')
-  return `${time} ${(NAMES[entry.level] ?? String(entry.level)).padEnd(5)} ${entry.msg ?? ''}${fields}${stackOf(entry['err'])}\n`
+  const level = (NAMES[entry.level] ?? String(entry.level)).padEnd(5)
+  return `${printable(`${time} ${level} ${message}${fields}${stackOf(entry['err'])}`)}\n`
 }
 
 function stackOf(error: unknown): string {

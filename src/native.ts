@@ -66,10 +66,8 @@ export interface TapOptions {
 
 export interface ExecOptions {
   file: string
-  /** argv, its name included. */
+  /** argv, its name included: the last arguments of this process's own. */
   args: readonly string[]
-  /** NAME=value strings. */
-  env: readonly string[]
   /** Becomes descriptor 3. */
   fd: number
   /** What the launcher noted before Node started (native/inherited.h). */
@@ -93,6 +91,8 @@ interface Native {
   openTap(options: TapOptions): { fd: number; name: string; mac: Uint8Array }
   /** Returns only by throwing. */
   exec(options: ExecOptions): never
+  /** Ends the process without waiting for anything. */
+  exitNow(status: number): never
   /** Monotonic ms: the clock of onRun's `now`. */
   now(): number
   /** The number of a group, or undefined when there is none of that name. */

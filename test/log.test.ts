@@ -68,7 +68,7 @@ import { openLog } from ${JSON.stringify(new URL('../src/log.js', import.meta.ur
 const [level, format] = process.argv.slice(1)
 const { logger, flush } = openLog(level, format)
 for (const each of ['trace', 'debug', 'info', 'warn', 'error', 'fatal']) logger[each]({ event: each, n: 1 }, 'said')
-flush()
+await flush()
 `
 const logged = async (level: string, format: string) => {
   const { stdout, stderr } = await execute([

@@ -25,6 +25,8 @@ import { parseChoice, parseMode, parseMtu, parseSeconds } from './values.js'
 
 export const DEFAULT_GATEWAY = '192.168.105.1/24'
 const DEFAULT_MODE = '0660'
+/** (gid_t)-1 means: leave it. */
+const MAX_GID = 0xfffffffe
 /** What an interface can have with a route: /31 and /32 leave no room for VMs. */
 const LONGEST_PREFIX = 30
 const SHORTEST_PREFIX = 8
@@ -37,6 +39,12 @@ export function readDaemonSettings(parsed: Parsed): DaemonSettings {
   const given = all('socket').map(path => resolve(path))
   const sockets = given.length > 0 ? given : [join(place.run, SOCKET_NAME)]
   const uplink = parseUplink(get('uplink') ?? 'auto')
+  if (uplink.kind === 'socket' && sockets.includes(uplink.path)) {
+    throw new UsageError(
+      `--uplink socket:${uplink.path} is this daemon's own --socket`,
+      'name another server there',
+    )
+  }
   const gateway = parseGateway(get('gateway') ?? DEFAULT_GATEWAY)
   const dhcp = parseDhcp(parsed, uplink, gateway)
   const control = get('control')
@@ -65,7 +73,7 @@ function parseRights({ get }: Parsed): SocketRights {
   const group = get('socket-group')
   if (group === undefined) return { mode }
   const gid = /^\d+$/.test(group) ? Number(group) : native.groupId(group)
-  if (gid === undefined)
+  if (gid === undefined || gid > MAX_GID)
     throw new UsageError(`--socket-group ${group}: there is no such group`, 'getent group')
   return { mode, gid }
 }

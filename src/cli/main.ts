@@ -38,9 +38,13 @@ async function main(args: readonly string[]): Promise<number | undefined> {
   const [name = '', ...rest] = args
   if (name === '--version' || name === '-v') return say(`${version()}\n`)
   if (name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) return say(USAGE)
-  const found = COMMANDS[name === 'help' ? rest[0] : name]
+  const wanted = name === 'help' ? rest[0] : name
+  const found = Object.hasOwn(COMMANDS, wanted) ? COMMANDS[wanted] : undefined
   if (found === undefined) {
-    throw new UsageError(name === '' ? 'no command given' : `unknown command "${name}"`, 'vmbridge --help')
+    throw new UsageError(
+      wanted === '' ? 'no command given' : `unknown command "${wanted}"`,
+      'vmbridge --help',
+    )
   }
   const { command, run } = await found.load()
   const parsed = name === 'help' ? undefined : parseCommand(command, rest)

@@ -11,6 +11,8 @@ export interface Option {
   value?: string
   /** May be given more than once. */
   multiple?: boolean
+  /** The environment may name several, for a command that takes them all; this one takes the first. */
+  environmentList?: boolean
   help: string
   /** The default, in words; the command fills it in. */
   fallback?: string
@@ -77,7 +79,8 @@ export function parseCommand(
     if (typeof given === 'string') return [given]
     const fromEnvironment = env[environmentName(name)]
     if (fromEnvironment === undefined || fromEnvironment === '') return []
-    return command.options[name]?.multiple === true ? fromEnvironment.split(',') : [fromEnvironment]
+    const { multiple, environmentList } = command.options[name] ?? {}
+    return multiple || environmentList ? fromEnvironment.split(',') : [fromEnvironment]
   }
   return {
     get: name => all(name)[0],

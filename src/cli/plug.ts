@@ -26,7 +26,12 @@ export const command: Command = {
   summary:
     'Makes a TAP called NAME in this or a named network namespace, as a port of the switch (Linux, root).',
   options: {
-    socket: { value: 'PATH', help: 'the socket of the switch', fallback: "the daemon's default socket" },
+    socket: {
+      value: 'PATH',
+      environmentList: true,
+      help: 'the socket of the switch',
+      fallback: "the daemon's default socket",
+    },
     netns: { value: 'NS', help: 'a namespace of `ip netns`, or the path of one', fallback: 'this one' },
     mac: { value: 'MAC', help: 'the MAC address of the TAP', fallback: "the kernel's choice" },
     mtu: { value: 'N', help: 'the MTU of the TAP in bytes', fallback: '1500' },

@@ -7,6 +7,7 @@ import { writeSync } from 'node:fs'
 import { findInRun, SOCKET_NAME } from '../config/paths.js'
 import { BridgeError, hasCode, UsageError } from '../errors.js'
 import { native } from '../native.js'
+import { shellQuote } from '../shell.js'
 import type { Command, Parsed } from './options.js'
 
 export const command: Command = {
@@ -16,7 +17,12 @@ export const command: Command = {
     'Starts a program with a port of the switch on descriptor 3: same PID, its exit status passes through.',
   passthrough: true,
   options: {
-    socket: { value: 'PATH', help: 'the socket of the switch', fallback: "the daemon's default socket" },
+    socket: {
+      value: 'PATH',
+      environmentList: true,
+      help: 'the socket of the switch',
+      fallback: "the daemon's default socket",
+    },
   },
   examples: [
     [
@@ -34,13 +40,12 @@ const EXIT_NOT_FOUND = 127
 export async function run({ get, operands }: Parsed): Promise<number> {
   const [file] = operands
   if (file === undefined) throw new UsageError('run needs a program to start', 'vmbridge run --help')
-  const { VMBRIDGE_INHERITED: inherited, ...environment } = process.env
+  const inherited = process.env['VMBRIDGE_INHERITED']
   const fd = dial(get('socket') ?? findInRun(SOCKET_NAME))
   try {
     return native.exec({
       file,
       args: operands,
-      env: Object.entries(environment).map(([name, value]) => `${name}=${value}`),
       fd,
       ...(inherited === undefined ? {} : { inherited }),
     })
@@ -63,7 +68,7 @@ export function dial(path: string, nonBlocking = false): number {
       })
     }
     throw new BridgeError('ERR_NO_DAEMON', `no daemon answers at ${path} (${reason})`, {
-      hint: `vmbridge daemon --socket ${path}`,
+      hint: `vmbridge daemon --socket ${shellQuote(path)}`,
       cause: error,
     })
   }

@@ -2,20 +2,23 @@
  * `vmbridge status`: what the daemon knows, as tables or as JSON.
  */
 
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { CONTROL_NAME, controlBeside, findInRun } from '../config/paths.js'
 import type { DaemonStatus, NetworkStatus, PortStatus } from '../control/api.js'
 import { ControlClient } from '../control/client.js'
-import { BridgeError } from '../errors.js'
-import { existsSync } from 'node:fs'
+import { BridgeError, UsageError } from '../errors.js'
 import type { Command, Parsed } from './options.js'
-import { printable, table } from './table.js'
+import { printable } from '../printable.js'
+import { shellQuote } from '../shell.js'
+import { table } from './table.js'
 
 export const command: Command = {
   name: 'status',
   summary: 'Shows the uplink, ports with their addresses, traffic and drops, the FDB and the leases.',
   options: {
     control: { value: 'PATH', help: "the daemon's control socket", fallback: "the daemon's default" },
-    socket: { value: 'PATH', help: 'find the daemon by its VM socket instead' },
+    socket: { value: 'PATH', environmentList: true, help: 'find the daemon by its VM socket instead' },
     json: { help: 'print everything as JSON' },
   },
   examples: [
@@ -26,27 +29,48 @@ export const command: Command = {
 
 const EXIT_NO_DAEMON = 3
 
-export async function run({ get, has }: Parsed): Promise<number> {
+export async function run({ get, has, operands }: Parsed): Promise<number> {
+  if (operands.length > 0) {
+    throw new UsageError(`status takes no operand, but got "${operands[0]}"`, 'vmbridge status --help')
+  }
   const socket = get('socket')
-  const beside = socket === undefined ? undefined : controlBeside(socket)
-  const path =
-    get('control') ?? (beside !== undefined && existsSync(beside) ? beside : findInRun(CONTROL_NAME))
+  const control = get('control') ?? controlOf(socket)
   let status: DaemonStatus
   try {
-    status = await new ControlClient(path).status()
+    status = await new ControlClient(control).status()
   } catch (error) {
     if (!(error instanceof BridgeError) || error.code !== 'ERR_NO_DAEMON') throw error
-    const start = path === findInRun(CONTROL_NAME) ? 'vmbridge daemon' : `vmbridge daemon --control ${path}`
-    process.stderr.write(`vmbridge: ${error.message}\n  start one with: ${start}\n`)
-    return EXIT_NO_DAEMON
+    return noDaemon(error.message, get('control') ?? control, socket)
   }
-  process.stdout.write(has('json') ? `${JSON.stringify(status, null, 2)}\n` : render(status))
+  if (socket !== undefined && !status.networks.some(({ sockets }) => sockets.includes(resolve(socket)))) {
+    return noDaemon(`no daemon answers for ${socket}`, control, socket)
+  }
+  process.stdout.write(has('json') ? `${escapeControls(JSON.stringify(status, null, 2))}\n` : render(status))
   return 0
+}
+
+/** Where the daemon of that VM socket, or the default one, is asked. */
+function controlOf(socket: string | undefined): string {
+  const beside = socket === undefined ? '' : controlBeside(resolve(socket))
+  return existsSync(beside) ? beside : findInRun(CONTROL_NAME)
+}
+
+function noDaemon(message: string, control: string, socket: string | undefined): number {
+  let start = 'vmbridge daemon'
+  if (socket !== undefined) start += ` --socket ${shellQuote(socket)}`
+  else if (control !== findInRun(CONTROL_NAME)) start += ` --control ${shellQuote(control)}`
+  process.stderr.write(`vmbridge: ${message}\n  start one with: ${start}\n`)
+  return EXIT_NO_DAEMON
+}
+
+/** JSON leaves DEL and the C1 controls as they are; a terminal obeys some of them. */
+function escapeControls(json: string): string {
+  return json.replace(/[\u007f-\u009f]/g, character => `\\u00${character.charCodeAt(0).toString(16)}`)
 }
 
 export function render({ pid, version, uptime, networks }: DaemonStatus): string {
   const head = `vmbridge ${version}, PID ${pid}, up ${duration(uptime)}\n`
-  return head + networks.map(renderNetwork).join('\n')
+  return printable(head + networks.map(renderNetwork).join('\n'))
 }
 
 function renderNetwork(network: NetworkStatus): string {
@@ -68,13 +92,7 @@ function renderNetwork(network: NetworkStatus): string {
   )
   const leases = table(
     ['IP', 'MAC', 'HOSTNAME', 'STATE', 'EXPIRES'],
-    network.leases.map(({ ip, mac, hostname, state, expires }) => [
-      ip,
-      mac,
-      printable(hostname ?? '-'),
-      state,
-      expires,
-    ]),
+    network.leases.map(({ ip, mac, hostname, state, expires }) => [ip, mac, hostname ?? '-', state, expires]),
   )
   return [...lines, '', ports, 'FDB', fdb, 'LEASES', leases].join('\n')
 }
@@ -82,9 +100,7 @@ function renderNetwork(network: NetworkStatus): string {
 function portRow(port: PortStatus): string[] {
   const drops = Object.entries(port.drops).map(([reason, count]) => `${reason}:${count}`)
   const peer =
-    port.peer === undefined
-      ? '-'
-      : printable([port.peer.command, `(${port.peer.pid})`].filter(Boolean).join(' '))
+    port.peer === undefined ? '-' : [port.peer.command, `(${port.peer.pid})`].filter(Boolean).join(' ')
   return [
     port.name,
     port.role,

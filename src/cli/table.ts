@@ -11,9 +11,3 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
       .join('\n') + '\n'
   )
 }
-
-/** Text that came from elsewhere, without what a terminal would obey. */
-export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')
-}

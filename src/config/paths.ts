@@ -3,6 +3,7 @@
  * user's daemon is that user's own. A command without --socket looks at the user's own first.
  */
 
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -42,7 +43,15 @@ export function findInRun(name: string): string {
 /** A folder below the state folder for the daemon whose first socket is `socket`: no two share their leases. */
 export function stateFolderFor(place: Place, socket: string): string {
   const isDefault = socket === join(place.run, SOCKET_NAME)
-  return join(place.state, isDefault ? 'default' : encodeURIComponent(socket).slice(-200))
+  return join(place.state, isDefault ? 'default' : folderName(socket))
+}
+
+/** A path as the name of a folder: readable where that fits (NAME_MAX is 255), and never the same for two. */
+function folderName(path: string): string {
+  const name = encodeURIComponent(path)
+  if (name.length <= 200) return name
+  const digest = createHash('sha256').update(path).digest('hex').slice(0, 16)
+  return `${name.slice(-180)}-${digest}`
 }
 
 /** The control socket of a daemon that could not have the default one. */

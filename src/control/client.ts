@@ -18,10 +18,10 @@ export class ControlClient {
 
   /** @throws BridgeError ERR_NO_DAEMON when nobody listens, ERR_CONTROL for any other failure */
   status(): Promise<DaemonStatus> {
-    return this.#get<DaemonStatus>('/v1/status')
+    return this.#get('/v1/status', isDaemonStatus)
   }
 
-  #get<T>(path: string): Promise<T> {
+  #get<T>(path: string, isAnswer: (body: unknown) => body is T): Promise<T> {
     return new Promise((resolve, reject) => {
       const asked = request({ socketPath: this.path, path, timeout: TIMEOUT }, response => {
         let text = ''
@@ -30,10 +30,10 @@ export class ControlClient {
         response.on('error', error => reject(this.#explain(error)))
         response.on('end', () => {
           try {
-            const body = JSON.parse(text) as T | ControlErrorBody
-            if (response.statusCode === 200) return resolve(body as T)
+            const body: unknown = JSON.parse(text)
+            if (response.statusCode === 200 && isAnswer(body)) return resolve(body)
             const { code, message } = (body as ControlErrorBody).error
-            reject(new BridgeError(code, message))
+            reject(new BridgeError(String(code), String(message.trim())))
           } catch (error) {
             reject(
               new BridgeError('ERR_CONTROL', `${this.path} did not answer as a vmbridge daemon does`, {
@@ -61,4 +61,10 @@ export class ControlClient {
     }
     return new BridgeError('ERR_CONTROL', `${this.path}: ${error.message}`, { cause: error })
   }
+}
+
+/** Enough to tell a daemon's answer from another program's. */
+function isDaemonStatus(body: unknown): body is DaemonStatus {
+  const { pid, networks } = (body ?? {}) as Partial<DaemonStatus>
+  return typeof pid === 'number' && Array.isArray(networks)
 }

@@ -35,7 +35,7 @@ export class ControlServer {
 
 function answer(handlers: ControlHandlers, request: IncomingMessage, response: ServerResponse): void {
   request.resume()
-  const { pathname } = new URL(request.url ?? '/', 'http://vmbridge')
+  const [pathname] = (request.url ?? '').split('?')
   if (pathname !== '/v1/status') {
     return send(response, 404, { error: { code: 'ERR_NOT_FOUND', message: `there is no ${pathname}` } })
   }

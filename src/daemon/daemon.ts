@@ -11,6 +11,7 @@ import { BridgeError } from '../errors.js'
 import { openLog, type Logger } from '../log.js'
 import { native, packageRoot } from '../native.js'
 import { random32 } from '../random.js'
+import { shellQuote } from '../shell.js'
 import { formatCidr } from '../wire/ipv4.js'
 import { ownPlace } from '../config/paths.js'
 import { formatMac } from '../wire/mac.js'
@@ -119,11 +120,7 @@ export function qemuCommand(socket: string, architecture: string = process.arch)
   const mac = formatMac(0x5254, random32() & 0xffffff)
   const path = socket.replaceAll(',', ',,')
   const net = `stream,id=net0,server=off,addr.type=unix,addr.path=${path}`
-  return `${machine} -m 1024 -netdev ${quote(net)} -device virtio-net-pci,netdev=net0,mac=${mac}`
-}
-
-function quote(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`
+  return `${machine} -m 1024 -netdev ${shellQuote(net)} -device virtio-net-pci,netdev=net0,mac=${mac}`
 }
 
 function version(): string {
@@ -139,8 +136,8 @@ export async function runDaemon(settings: DaemonSettings): Promise<undefined> {
     if (stopping) return
     stopping = true
     await daemon.stop()
-    log.flush()
-    process.exit(status)
+    await log.flush()
+    native.exitNow(status)
   }
   for (const signal of SIGNALS) {
     process.on(signal, () => {
@@ -155,7 +152,7 @@ export async function runDaemon(settings: DaemonSettings): Promise<undefined> {
   try {
     await daemon.start()
   } catch (error) {
-    log.flush()
+    await log.flush()
     throw error
   }
   return undefined

@@ -6,7 +6,7 @@
  * uplink, then DHCP with its leases, then VMs are let in. Torn down the other way round.
  */
 
-import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
+import { accessSync, closeSync, constants, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { LeaseFile } from '../dhcp/lease-store.js'
 import { defaultRange } from '../dhcp/range.js'
@@ -208,6 +208,7 @@ function lockState(folder: string): number {
   let fd: number
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 })
+    accessSync(folder, constants.W_OK | constants.X_OK)
     fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
   } catch (error) {
     throw new BridgeError(

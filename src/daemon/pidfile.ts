@@ -15,17 +15,18 @@ import {
 } from 'node:fs'
 import { BridgeError, hasCode } from '../errors.js'
 import { native } from '../native.js'
-import { lockFolder, unlinkIfSame } from '../ports/claim.js'
+import { explainPath, lockFolder, unlinkIfSame } from '../ports/claim.js'
 
 export class Pidfile {
   readonly #path: string
   readonly #fd: number
   readonly #made: Stats
 
-  /** @throws BridgeError ERR_PIDFILE_IN_USE, naming the PID; ERR_PIDFILE */
+  /** @throws BridgeError ERR_PIDFILE_IN_USE, naming the PID; ERR_PIDFILE; as claimSocket does */
   constructor(path: string) {
-    const unlock = lockFolder(path)
+    let unlock = (): void => {}
     try {
+      unlock = lockFolder(path)
       refuseIfLive(path)
       const temporary = `${path}.${process.pid}`
       this.#fd = openSync(temporary, 'w', 0o644)
@@ -35,9 +36,7 @@ export class Pidfile {
       renameSync(temporary, path)
       this.#path = path
     } catch (error) {
-      if (error instanceof BridgeError) throw error
-      const reason = error instanceof Error ? error.message : String(error)
-      throw new BridgeError('ERR_PIDFILE', `cannot write the pidfile ${path}: ${reason}`, { cause: error })
+      throw error instanceof BridgeError ? error : explainPath(path, error, '--pidfile')
     } finally {
       unlock()
     }

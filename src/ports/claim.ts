@@ -45,14 +45,15 @@ export function claimSocket(path: string, { mode, gid = -1 }: SocketRights): Cla
       },
     )
   }
-  const unlock = lockFolder(path)
+  let unlock = (): void => {}
   try {
+    unlock = lockFolder(path)
     removeStale(path)
     const fd = native.listen(path, mode, gid)
     const made = lstatSync(path)
     return { path, fd, unlink: () => unlinkIfSame(path, made) }
   } catch (error) {
-    throw error instanceof BridgeError ? error : explain(path, error)
+    throw error instanceof BridgeError ? error : explainPath(path, error)
   } finally {
     unlock()
   }
@@ -68,15 +69,10 @@ export function unlinkIfSame(path: string, made: Stats): void {
   }
 }
 
-/** Holds the folder of `path` for this process. Returns what lets it go. */
+/** Holds the folder of `path` for this process. Returns what lets it go; throws a system error. */
 export function lockFolder(path: string): () => void {
   const folder = dirname(path)
-  let fd: number
-  try {
-    fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
-  } catch (error) {
-    throw explain(path, error)
-  }
+  const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
   const wait = new Int32Array(new SharedArrayBuffer(4))
   for (let waited = 0; !tryLock(fd); waited += LOCK_INTERVAL) {
     if (waited >= LOCK_PATIENCE) break
@@ -132,7 +128,8 @@ function ownerOf(path: string): string | undefined {
   return pid > 0 ? `PID ${pid}` : 'another process'
 }
 
-function explain(path: string, error: unknown): BridgeError {
+/** What a system error on the way to `path` means; `option` is where another path can be given. */
+export function explainPath(path: string, error: unknown, option = '--socket'): BridgeError {
   const reason = error instanceof Error ? error.message : String(error)
   if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) {
     return new BridgeError('ERR_SOCKET_PATH', `the folder of ${path} does not exist`, {
@@ -140,11 +137,17 @@ function explain(path: string, error: unknown): BridgeError {
       cause: error,
     })
   }
-  if (hasCode(error, 'EACCES') || hasCode(error, 'EPERM') || hasCode(error, 'EROFS')) {
-    return new BridgeError('ERR_SOCKET_PATH', `no right to make ${path} (${reason})`, {
-      hint: 'choose a path in a folder of yours with --socket, or start as root',
+  if ((error as NodeJS.ErrnoException).syscall === 'chown') {
+    return new BridgeError('ERR_SOCKET_PATH', `no right to give ${path} to that group (${reason})`, {
+      hint: 'choose a group of yours with --socket-group, or start as root',
       cause: error,
     })
   }
-  return new BridgeError('ERR_SOCKET', `cannot listen on ${path}: ${reason}`, { cause: error })
+  if (hasCode(error, 'EACCES') || hasCode(error, 'EPERM') || hasCode(error, 'EROFS')) {
+    return new BridgeError('ERR_SOCKET_PATH', `no right to make ${path} (${reason})`, {
+      hint: `choose a path in a folder of yours with ${option}, or start as root`,
+      cause: error,
+    })
+  }
+  return new BridgeError('ERR_SOCKET', `cannot make ${path}: ${reason}`, { cause: error })
 }

@@ -22,7 +22,7 @@ const MAX_NAME = 15
  *   ERR_TAP, with a hint
  */
 export function openTap(options: TapOptions): Tap {
-  if (!/^[^\s/:]+$/.test(options.name) || Buffer.byteLength(options.name) > MAX_NAME) {
+  if (!/^(?!\.{1,2}$)[^\s/:]+$/.test(options.name) || Buffer.byteLength(options.name) > MAX_NAME) {
     throw new BridgeError('ERR_TAP_NAME', `"${options.name}" cannot name a network device`, {
       hint: `use 1 to ${MAX_NAME} characters without spaces, slashes or colons`,
     })
@@ -62,7 +62,11 @@ function explain({ name, netns }: TapOptions, error: unknown): BridgeError {
       cause: error,
     })
   }
-  if (hasCode(error, 'EBUSY') || (hasCode(error, 'EINVAL') && reason.startsWith('make the TAP'))) {
+  if (
+    hasCode(error, 'EBUSY') ||
+    hasCode(error, 'EEXIST') ||
+    (hasCode(error, 'EINVAL') && reason.startsWith('make the TAP'))
+  ) {
     return new BridgeError('ERR_TAP_IN_USE', `a network device ${name} exists already`, {
       hint: `choose another name, or see who has it with: ip -d link show ${name}`,
       cause: error,

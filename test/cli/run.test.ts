@@ -102,8 +102,8 @@ t.test('without a daemon: status 1 and the command that starts one', async t => 
   t.match(asked.stderr, /\n {2}try: vmbridge daemon --socket /)
   // The hint can be pasted: the shell takes the path as one word.
   const hint = /try: (.*)/.exec(asked.stderr)?.[1] ?? ''
-  const { stdout } = await execute(['sh', '-c', `set -- ${hint}; printf %s "$4"`])
-  t.equal(stdout, socket, hint)
+  const { stdout } = await execute(['sh', '-c', `set -- ${hint}; printf '%s\\n' "$4"`])
+  t.equal(stdout, `${socket}\n`, hint)
 })
 
 t.test('a program that is not there is 127, one that cannot be run is 126', async t => {

@@ -4,7 +4,7 @@
 import { execFile } from 'node:child_process'
 import { pbkdf2 } from 'node:crypto'
 import { once } from 'node:events'
-import { closeSync, readSync, writeSync } from 'node:fs'
+import { closeSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import { createServer as createTcpServer, connect } from 'node:net'
@@ -12,11 +12,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { hasCode } from '../../src/errors.js'
 import { native } from '../../src/native.js'
 import { Child } from '../helpers/child.js'
-import { frame, runOf, turn } from '../helpers/frames.js'
+import { frame, runOf, turn, until } from '../helpers/frames.js'
+import { requires } from '../helpers/requires.js'
 import { scratch, type Scope } from '../ports/bench.js'
 import { Loop, startLoop } from './traffic.js'
 
@@ -212,7 +213,8 @@ t.test('a timer that was set within a run fires, and so does an immediate', asyn
   await new Promise(resolve => loop.inRun(() => setImmediate(resolve)))
 })
 
-t.test('signals that wake an idle process lose no frame', async t => {
+/** A process that only waits for frames, two ports of it, and a frame that passes from one to the other. */
+async function idle(t: Test) {
   const folder = scratch(t)
   const child = Child.launch([process.execPath, STAGES, 'idle', folder])
   t.teardown(() => child.close())
@@ -221,14 +223,40 @@ t.test('signals that wake an idle process lose no frame', async t => {
   t.teardown(() => [a, b].forEach(fd => closeSync(fd)))
   await child.waitForLine(/^port 2$/)
   const hello = runOf(frame())
-  for (let n = 1; n <= 30; n++) {
-    child.kill('SIGUSR2')
-    await child.waitForLine(new RegExp(`^signal ${n}$`))
+  const pass = async () => {
     writeSync(a, hello)
     t.same(await readAll(b, hello.length), hello)
   }
+  return { child, pass }
+}
+
+t.test('signals that wake an idle process lose no frame', async t => {
+  const { child, pass } = await idle(t)
+  for (let n = 1; n <= 30; n++) {
+    child.kill('SIGUSR2')
+    await child.waitForLine(new RegExp(`^signal ${n}$`))
+    await pass()
+  }
   t.same(await child.close('SIGTERM'), { code: 0, signal: null })
 })
+
+t.test(
+  'an idle process that was stopped and goes on, which Node itself does not notice, serves its ports',
+  { skip: requires(['linux']) },
+  async t => {
+    const { child, pass } = await idle(t)
+    const state = () => readFileSync(`/proc/${child.pid}/stat`, 'utf8').replace(/.*\) (.).*/s, '$1')
+    for (let n = 0; n < 10; n++) {
+      await until(() => state() === 'S')
+      child.kill('SIGSTOP')
+      await until(() => state() === 'T')
+      child.kill('SIGCONT')
+      await until(() => state() === 'S')
+      await pass()
+    }
+    t.same(await child.close('SIGTERM'), { code: 0, signal: null })
+  },
+)
 
 async function readAll(fd: number, length: number): Promise<Buffer> {
   const bytes = Buffer.alloc(length)

@@ -1,8 +1,14 @@
 // A process, or a worker thread of one, that ends at a given stage of the addon's life. Arguments: the stage,
 // and `worker` to go through it in a worker, whose exit code is printed then.
 
-import { isMainThread, parentPort, Worker } from 'node:worker_threads'
+import { mkdtempSync, rmSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isMainThread, parentPort, Worker } from 'node:worker_threads'
+import { native } from '../../src/native.js'
+import { Port } from '../../src/switch/port.js'
+import { Run } from '../../src/switch/run.js'
 import { turn, until } from '../helpers/frames.js'
 import { Loop, startLoop } from './traffic.js'
 
@@ -112,6 +118,37 @@ const stages: Record<string, () => unknown> = {
       const before = rounds
       await until(() => rounds > before + 50)
     }
+    process.exit(7)
+  },
+  async 'dropped-native'() {
+    const path = join(mkdtempSync(join(tmpdir(), 'vbt-')), 's')
+    let received = 0
+    // Callbacks that hold nothing of the port or of the listener, as a switch's would.
+    const plug = (fd: number) => {
+      const run = Run.allocate()
+      const { stretches, counters } = new Port({ name: 'alone', role: 'vm' })
+      const onRun = (end: number) => {
+        received += end
+        return end
+      }
+      new native.StreamIo(fd, run.bytes, run.departures, stretches, counters, onRun, () => {})
+    }
+    const open = () => void new native.Listener(native.listen(path, 0o600, -1), plug, () => {})
+    open()
+    const collect = async () => {
+      for (let i = 0; i < 10; i++) {
+        globalThis.gc!()
+        await turn()
+      }
+    }
+    await collect()
+    const peer = native.dial(path, true)
+    rmSync(dirname(path), { recursive: true })
+    writeSync(peer, 'x')
+    await until(() => received === 1)
+    await collect()
+    writeSync(peer, 'x')
+    await until(() => received === 2)
     process.exit(7)
   },
   async 'traffic-for-ever'() {
