@@ -14,6 +14,9 @@ enum Counter {
   kDropTxDown = 4,
 };
 
+// How many cells a port has.
+constexpr int kCounters = 14;
+
 }  // namespace vmbridge
 
 #endif  // VMBRIDGE_COUNTERS_H_

@@ -53,7 +53,9 @@ bool EgressQueue::Reserve(size_t needed, bool over_budget) {
   size_t capacity = capacity_ == 0 ? kFirstCapacity : capacity_;
   while (capacity < needed) capacity *= 2;
   size_t growth = capacity - capacity_;
-  if (!over_budget && budget_->held + growth > QueueBudget::kLimit) return false;
+  bool within_budget =
+      capacity <= QueueBudget::kOwn || budget_->held + growth <= QueueBudget::kLimit;
+  if (!over_budget && !within_budget) return false;
   auto* data = static_cast<uint8_t*>(malloc(capacity));
   if (data == nullptr) return false;
   if (size_ > 0) {

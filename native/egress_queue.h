@@ -17,6 +17,7 @@ namespace vmbridge {
 // read can cost no more than this; 64 stalled VMs are allowed their full queues.
 struct QueueBudget {
   static constexpr size_t kLimit = 32 * 1024 * 1024;
+  static constexpr size_t kOwn = 64 * 1024;
   size_t held = 0;
 };
 

@@ -15,7 +15,7 @@
 #define VMBRIDGE_INHERITED "VMBRIDGE_INHERITED"
 // Signals 1 to 64 fit the masks: all that Linux and macOS have.
 #define VMBRIDGE_SIGNALS 64
-// Descriptors above this are not noted: nobody hands a program hundreds.
-#define VMBRIDGE_DESCRIPTORS 256
+// Descriptors from here on are not noted.
+#define VMBRIDGE_DESCRIPTORS 4096
 
 #endif  // VMBRIDGE_INHERITED_H_

@@ -40,7 +40,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "usage: launcher NODE SCRIPT ARGS...\n");
     return 2;
   }
-  char text[64 + 8 * VMBRIDGE_DESCRIPTORS];
+  static char text[64 + 8 * VMBRIDGE_DESCRIPTORS];
   size_t length =
       (size_t)snprintf(text, sizeof text, "%llx:%llx:", (unsigned long long)ignored_signals(),
                        (unsigned long long)blocked_signals());

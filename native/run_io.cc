@@ -3,9 +3,20 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include <utility>
+
+#include "counters.h"
 #include "environment.h"
 
 namespace vmbridge {
+
+namespace {
+bool IsArray(const Napi::Value& value, napi_typedarray_type type, size_t least) {
+  if (!value.IsTypedArray()) return false;
+  auto array = value.As<Napi::TypedArray>();
+  return array.TypedArrayType() == type && array.ElementLength() >= least;
+}
+}  // namespace
 
 int Slots::Take(RunIo* io) {
   size_t slot = 0;
@@ -22,9 +33,12 @@ RunIo* Slots::At(int slot) const {
 
 void RunIo::Open(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  if (info.Length() != 7 || !info[0].IsNumber() || !info[1].IsTypedArray() ||
-      !info[2].IsTypedArray() || !info[3].IsTypedArray() || !info[4].IsTypedArray() ||
-      !info[5].IsFunction() || !info[6].IsFunction()) {
+  if (info.Length() != 7 || !info[0].IsNumber() ||
+      !IsArray(info[1], napi_uint8_array, kLengthBytes + kMaxFrame) ||
+      !IsArray(info[2], napi_int32_array, 1) ||
+      !IsArray(info[3], napi_int32_array, 2 * kMaxStretches) ||
+      !IsArray(info[4], napi_float64_array, kCounters) || !info[5].IsFunction() ||
+      !info[6].IsFunction()) {
     Napi::TypeError::New(env, "expected (fd, run, departures, stretches, counters, onRun, onEnd)")
         .ThrowAsJavaScriptException();
     return;
@@ -91,8 +105,9 @@ void RunIo::Depart() {
 
 void RunIo::End(Napi::Env env, const char* reason) {
   if (!open()) return;
+  Napi::FunctionReference on_end = std::move(on_end_);
   Release();
-  CallWithScope(env, on_end_, {Napi::String::New(env, reason)});
+  CallWithScope(env, on_end, {Napi::String::New(env, reason)});
 }
 
 void RunIo::Release() {
@@ -102,6 +117,10 @@ void RunIo::Release() {
   fd_ = -1;
   slots_->Free(slot_);
   OnRelease();
+  // The callbacks hold the port, and the port this object: while one is held here, none is ever
+  // collected.
+  on_run_.Reset();
+  on_end_.Reset();
   self_.Reset();
 }
 

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "counters.h"
 #include "environment.h"
 
@@ -206,10 +208,11 @@ bool StreamIo::KeepRest(size_t used, size_t length) {
     carry_capacity_ = 0;
   }
   if (carry_length_ > carry_capacity_) {
-    auto* carry = static_cast<uint8_t*>(realloc(carry_, carry_length_));
+    size_t capacity = std::max(carry_length_, 2 * carry_capacity_);
+    auto* carry = static_cast<uint8_t*>(realloc(carry_, capacity));
     if (carry == nullptr) return false;
     carry_ = carry;
-    carry_capacity_ = carry_length_;
+    carry_capacity_ = capacity;
   }
   if (carry_length_ > 0) memcpy(carry_, run_ + used, carry_length_);
   return true;

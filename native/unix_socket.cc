@@ -220,6 +220,8 @@ void Listener::Release() {
   Unpoll();
   close(fd_);
   fd_ = -1;
+  on_connection_.Reset();
+  on_error_.Reset();
   self_.Reset();
 }
 

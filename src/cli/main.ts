@@ -68,7 +68,9 @@ function fail(error: unknown): number {
     writeSync(2, `vmbridge: ${error.message}${hint}\n`)
     return error instanceof UsageError ? 2 : 1
   }
-  writeSync(2, `vmbridge: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  const { syscall, message } = error as NodeJS.ErrnoException
+  const text = syscall === 'write' ? `cannot write the output: ${message}` : (error as Error).stack
+  writeSync(2, `vmbridge: ${text ?? String(error)}\n`)
   return 1
 }
 

@@ -38,7 +38,7 @@ export const command: Command = {
   },
   examples: [
     [
-      'ip netns add web && vmbridge plug eth0 --netns web',
+      'ip netns add web; vmbridge plug eth0 --netns web &',
       'the namespace "web" is a host; ask for an address with',
     ],
     ['ip netns exec web udhcpc -i eth0', '(or dhclient, or dhcpcd)'],

@@ -45,7 +45,7 @@ export async function run({ get, has, operands }: Parsed): Promise<number> {
   if (socket !== undefined && !status.networks.some(({ sockets }) => sockets.includes(resolve(socket)))) {
     return noDaemon(`no daemon answers for ${socket}`, control, socket)
   }
-  process.stdout.write(has('json') ? `${escapeControls(JSON.stringify(status, null, 2))}\n` : render(status))
+  await print(has('json') ? `${escapeControls(JSON.stringify(status, null, 2))}\n` : render(status))
   return 0
 }
 
@@ -61,6 +61,14 @@ function noDaemon(message: string, control: string, socket: string | undefined):
   else if (control !== findInRun(CONTROL_NAME)) start += ` --control ${shellQuote(control)}`
   process.stderr.write(`vmbridge: ${message}\n  start one with: ${start}\n`)
   return EXIT_NO_DAEMON
+}
+
+/** Writes all of it, however slowly it is read; rejects when it cannot be written. */
+function print(text: string): Promise<void> {
+  return new Promise((done, failed) => {
+    process.stdout.on('error', failed)
+    process.stdout.write(text, error => (error ? failed(error) : done()))
+  })
 }
 
 /** JSON leaves DEL and the C1 controls as they are; a terminal obeys some of them. */

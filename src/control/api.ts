@@ -3,7 +3,14 @@
  * Times are ISO 8601 in UTC, ages and uptimes whole seconds, MAC addresses lower case with colons.
  */
 
-import type { UplinkStatus } from '../uplink/uplink.js'
+export interface UplinkStatus {
+  kind: 'none' | 'tap' | 'socket'
+  /** The device or the path behind it. */
+  name?: string
+  state: 'up' | 'down'
+  /** Why it is down, or what it lacks. */
+  detail?: string
+}
 
 export interface TrafficStatus {
   frames: number

@@ -6,8 +6,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { claimSocket, type ClaimedSocket, type SocketRights } from '../ports/claim.js'
 import type { ControlErrorBody, ControlHandlers } from './api.js'
 
-/** Requests that one of ours never takes this long, in ms; and how many may be open at once. */
-const REQUEST_TIMEOUT = 10_000
+/** How long a connection may last, in ms: one of ours takes a few. And how many may be open at once. */
+const MAX_DURATION = 2000
 const MAX_CONNECTIONS = 64
 
 export class ControlServer {
@@ -18,11 +18,12 @@ export class ControlServer {
   constructor(path: string, rights: SocketRights, handlers: ControlHandlers) {
     this.path = path
     this.#claimed = claimSocket(path, rights)
-    this.#server = createServer(
-      { requestTimeout: REQUEST_TIMEOUT, headersTimeout: REQUEST_TIMEOUT },
-      (request, response) => answer(handlers, request, response),
-    )
+    this.#server = createServer((request, response) => answer(handlers, request, response))
     this.#server.maxConnections = MAX_CONNECTIONS
+    this.#server.on('connection', socket => {
+      const limit = setTimeout(() => socket.destroy(), MAX_DURATION)
+      socket.on('close', () => clearTimeout(limit))
+    })
     this.#server.listen({ fd: this.#claimed.fd })
   }
 

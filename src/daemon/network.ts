@@ -83,7 +83,6 @@ export class Network {
           new Listener({
             path,
             ...rights,
-            switch: this.switch,
             onConnection: (fd, peer) => this.#plug(fd, peer),
             onRefused: (reason, refused) =>
               log.warn(
@@ -203,13 +202,16 @@ function serverMacOf(gateway: number): Mac {
   return { hi: 0x0276, lo: ((0x6d << 24) | (gateway & 0xffffff)) >>> 0 }
 }
 
-/** Holds the state folder for this process: two daemons would overwrite each other's leases. */
+/**
+ * Holds the state folder for this process: two daemons would overwrite each other's leases. By a file that others
+ * cannot open, since whoever can open a file can lock it.
+ */
 function lockState(folder: string): number {
   let fd: number
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 })
     accessSync(folder, constants.W_OK | constants.X_OK)
-    fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
+    fd = openSync(join(folder, 'lock'), 'a', 0o600)
   } catch (error) {
     throw new BridgeError(
       'ERR_STATE_DIR',

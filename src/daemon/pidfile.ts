@@ -62,7 +62,9 @@ function refuseIfLive(path: string): void {
     throw error
   }
   try {
-    if (native.lock(fd)) return unlinkSync(path)
+    // The lock alone proves nothing, as anybody who can read the file can hold it; nor does the PID, which may be
+    // another program's by now.
+    if (native.lock(fd) || !isAlive(Number(readFileSync(path, 'utf8')))) return unlinkSync(path)
   } finally {
     closeSync(fd)
   }
@@ -73,4 +75,14 @@ function refuseIfLive(path: string): void {
       hint: 'stop that one first, or choose another --pidfile',
     },
   )
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid <= 0) return false
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return hasCode(error, 'EPERM')
+  }
 }

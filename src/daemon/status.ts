@@ -3,7 +3,7 @@
  */
 
 import { readFileSync } from 'node:fs'
-import type { FdbStatus, NetworkStatus, PortStatus } from '../control/api.js'
+import type { NetworkStatus, PortStatus } from '../control/api.js'
 import {
   DROP_REASONS,
   FDB_MOVES,
@@ -32,13 +32,17 @@ export function networkStatus(network: Network): NetworkStatus {
   const served = dhcp?.status()
   const leases = served?.leases ?? []
   const bound = new Map(leases.filter(({ state }) => state === 'bound').map(({ mac, ip }) => [mac, ip]))
+  const macs = group(fdb.map(({ port, mac }) => [port, mac]))
+  const claims = group(network.neighbors.list(now).map(({ portId, ip }) => [portId, ip]))
   return {
     name: settings.name,
     sockets: settings.sockets,
     gateway: formatCidr(settings.gateway),
     mtu: settings.mtu,
     uplink: network.uplink.status(),
-    ports: sw.ports.map(port => portStatus(network, port, fdb, bound)),
+    ports: sw.ports.map(port =>
+      portStatus(network, port, macs.get(port.name) ?? [], claims.get(port.id) ?? [], bound),
+    ),
     fdb,
     leases,
     ...(served && {
@@ -53,10 +57,14 @@ export function networkStatus(network: Network): NetworkStatus {
   }
 }
 
-function portStatus(network: Network, port: Port, fdb: FdbStatus[], bound: Map<string, string>): PortStatus {
+function portStatus(
+  network: Network,
+  port: Port,
+  macs: string[],
+  claims: string[],
+  bound: Map<string, string>,
+): PortStatus {
   const { counters, name, role } = port
-  const macs = fdb.filter(entry => entry.port === name).map(({ mac }) => mac)
-  const claimed = network.neighbors.list(network.switch.now()).filter(({ portId }) => portId === port.id)
   const leased = macs.map(mac => bound.get(mac)).filter(ip => ip !== undefined)
   const vm = network.vms.get(port)
   const drops = DROP_REASONS.filter(([index]) => counters[index] > 0).map(([index, reason]) => [
@@ -67,7 +75,7 @@ function portStatus(network: Network, port: Port, fdb: FdbStatus[], bound: Map<s
     name,
     role,
     macs,
-    ips: [...new Set([...leased, ...claimed.map(({ ip }) => ip)])],
+    ips: [...new Set([...leased, ...claims])],
     rx: { frames: counters[RX_FRAMES], bytes: counters[RX_BYTES] },
     tx: { frames: counters[TX_FRAMES], bytes: counters[TX_BYTES] },
     drops: Object.fromEntries(drops) as Record<string, number>,
@@ -76,6 +84,17 @@ function portStatus(network: Network, port: Port, fdb: FdbStatus[], bound: Map<s
     queued: vm?.stream.io.queuedBytes() ?? 0,
     ...(vm && { peer: peerStatus(vm.peer), since: new Date(vm.since).toISOString() }),
   }
+}
+
+/** Values by key, in one pass: `status` must not hold frames up while it sorts. */
+function group<K>(pairs: readonly (readonly [K, string])[]): Map<K, string[]> {
+  const groups = new Map<K, string[]>()
+  for (const [key, value] of pairs) {
+    const values = groups.get(key)
+    if (values === undefined) groups.set(key, [value])
+    else values.push(value)
+  }
+  return groups
 }
 
 /** The program's name is read when asked for: `vmbridge run` connects first and becomes QEMU then. */

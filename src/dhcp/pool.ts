@@ -121,13 +121,16 @@ export class AddressPool {
     }
   }
 
-  /** True if the client could hold this address from `now`: nobody else does, was offered it or claims it. */
+  /** True if the client could hold this address from `now`: it does, or nobody else does, was offered it or claims it. */
   mayHold(client: PoolClient, ip: number, now: number): boolean {
     if (!this.has(ip) || this.#declined.has(ip)) return false
     const offer = this.#offers.get(ip)
     if (offer && offer.client.key !== client.key) return false
     const lease = this.#leases.at(ip)
-    if (lease && lease.key !== client.key && lease.expires > now) return false
+    if (lease && lease.expires > now) {
+      // A live lease stands against a claim: one forged ARP must not take a VM's address away.
+      return lease.key === client.key
+    }
     return !this.#isClaimed(ip, client.mac)
   }
 

@@ -8,13 +8,11 @@
 
 import { closeSync } from 'node:fs'
 import { native, type Credentials, type Listener as NativeListener } from '../native.js'
-import { MAX_PORTS } from '../switch/switch.js'
-import type { Switch } from '../switch/switch.js'
 import { claimSocket, type ClaimedSocket, type SocketRights } from './claim.js'
 
 export interface ListenerOptions extends SocketRights {
   path: string
-  switch: Switch
+  /** Owns `fd`, whatever happens; what it throws is why the connection was refused. */
   onConnection: (fd: number, peer: Credentials) => void
   /** Connections could not be taken: `reason` for people, at most once a minute. */
   onRefused: (reason: string, refusedSoFar: number) => void
@@ -30,6 +28,7 @@ export class Listener {
   readonly #claimed: ClaimedSocket
   readonly #options: ListenerOptions
   #native: NativeListener | undefined
+  #closed = false
   #retry: NodeJS.Timeout | undefined
   #saidAt = -Infinity
 
@@ -44,13 +43,15 @@ export class Listener {
   }
 
   start(): void {
-    const { switch: sw, onConnection } = this.#options
+    const { onConnection } = this.#options
     const listener = new native.Listener(
       this.#claimed.fd,
       (fd, pid, uid, gid) => {
-        if (sw.ports.length < MAX_PORTS) return onConnection(fd, { pid, uid, gid })
-        closeSync(fd)
-        this.#refuse(`the switch has its ${MAX_PORTS} ports`)
+        try {
+          onConnection(fd, { pid, uid, gid })
+        } catch (error) {
+          this.#refuse(error instanceof Error ? error.message : String(error))
+        }
       },
       code => {
         listener.pause()
@@ -62,6 +63,8 @@ export class Listener {
   }
 
   close(): void {
+    if (this.#closed) return
+    this.#closed = true
     clearTimeout(this.#retry)
     this.#claimed.unlink()
     if (this.#native === undefined) closeSync(this.#claimed.fd)

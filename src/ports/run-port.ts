@@ -4,6 +4,7 @@
  * joins them to the switch.
  */
 
+import { closeSync } from 'node:fs'
 import { BridgeError } from '../errors.js'
 import { native, type RunIo, type StreamIo } from '../native.js'
 import type { Port } from '../switch/port.js'
@@ -14,7 +15,7 @@ export interface RunPortOptions {
   switch: Switch
   /** The port to drive: attached here, detached when the descriptor ends. */
   port: Port
-  /** Non-blocking; owned by the port from here on. */
+  /** Non-blocking; owned by the port from here on, also when it cannot be made. */
   fd: number
   /** The network's run buffer. */
   run: Run
@@ -34,7 +35,6 @@ export class RunPort<Io extends RunIo = RunIo> {
     const { switch: sw, port, fd, run, onEnd } = options
     this.port = port
     this.#switch = sw
-    if (!sw.attach(port)) throw new BridgeError('ERR_SWITCH_FULL', `the switch has its ${MAX_PORTS} ports`)
     let broken = ''
     const onRun = (end: number, now: number): number => {
       const used = sw.ingressFromNative(port, run, end, now)
@@ -42,11 +42,19 @@ export class RunPort<Io extends RunIo = RunIo> {
       else if (used === BROKEN_TOO_LONG) broken = 'frame-too-long'
       return used
     }
-    const { stretches, counters } = port
-    this.io = new kind(fd, run.bytes, run.departures, stretches, counters, onRun, reason => {
+    const ended = (reason: string): void => {
       this.#unplug()
       onEnd(broken || reason)
-    }) as Io
+    }
+    try {
+      if (!sw.attach(port)) throw new BridgeError('ERR_SWITCH_FULL', `the switch has its ${MAX_PORTS} ports`)
+      const { stretches, counters } = port
+      this.io = new kind(fd, run.bytes, run.departures, stretches, counters, onRun, ended) as Io
+    } catch (error) {
+      this.#unplug()
+      closeSync(fd)
+      throw error
+    }
     port.driver = this.io
     port.slot = this.io.slot()
   }

@@ -6,7 +6,7 @@
  * where promises and timers work and answers may be sent at once.
  */
 
-import { DROP_TX_DOWN, DROP_TX_FULL, TX_BYTES, TX_FRAMES } from '../switch/counters.js'
+import { DROP_TX_DOWN, DROP_TX_FULL, DROP_TX_TOO_BIG, TX_BYTES, TX_FRAMES } from '../switch/counters.js'
 import { Port, type PortDriver } from '../switch/port.js'
 import { LENGTH_BYTES, Run } from '../switch/run.js'
 import type { Switch } from '../switch/switch.js'
@@ -83,7 +83,11 @@ export class ServicePort implements PortDriver {
     }
     if (!service.wants(run, at + LENGTH_BYTES, length)) return
     const size = LENGTH_BYTES + length
-    if (length > MAX_SERVICE_FRAME || this.#queued + size > QUEUE_BYTES) {
+    if (length > MAX_SERVICE_FRAME) {
+      counters[DROP_TX_TOO_BIG]++
+      return
+    }
+    if (this.#queued + size > QUEUE_BYTES) {
       counters[DROP_TX_FULL]++
       return
     }

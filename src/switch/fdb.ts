@@ -6,13 +6,16 @@
  * (multiply-shift hashing, Dietzfelbinger et al. 1997): a guest cannot aim at one slot. The table is at most
  * half full; deletion shifts the followers back, so there are no tombstones to clean up.
  *
- * It is bounded as a whole and by port: one guest that invents addresses fills its own share, what did not fit
- * is counted, and frames to an address that is not known are flooded, which is slower but never wrong.
+ * It is bounded as a whole and by port: one guest that invents addresses fills its own share, and however many do,
+ * each port keeps room for a few. What did not fit is counted, and frames to an address that is not known are flooded, which is slower but never wrong.
  */
 
 export interface FdbOptions {
   /** How many addresses are kept in all. */
   maxEntries?: number
+  /** How many addresses each of `maxPorts` ports may hold beyond that; none unless told otherwise. */
+  reserved?: number
+  maxPorts?: number
   /** After how many milliseconds without a frame an address is forgotten (IEEE 802.1D: 300 s). */
   maxAge?: number
   /** A source of 32 random bits; a parameter so that tests repeat. */
@@ -45,6 +48,7 @@ export class Fdb {
   readonly maxAge: number
   size = 0
 
+  readonly #reserved: number
   readonly #high: Uint16Array
   readonly #low: Int32Array
   readonly #port: Int32Array
@@ -58,10 +62,17 @@ export class Fdb {
   readonly #share: number[] = []
   #nextSweep = 0
 
-  constructor({ maxEntries = FDB_MAX_ENTRIES, maxAge = FDB_MAX_AGE, random32 }: FdbOptions) {
-    const bits = Math.max(2, Math.ceil(Math.log2(maxEntries * 2)))
+  constructor({
+    maxEntries = FDB_MAX_ENTRIES,
+    reserved = 0,
+    maxPorts = 0,
+    maxAge = FDB_MAX_AGE,
+    random32,
+  }: FdbOptions) {
+    const bits = Math.max(2, Math.ceil(Math.log2((maxEntries + reserved * maxPorts) * 2)))
     const slots = 2 ** bits
     this.maxEntries = maxEntries
+    this.#reserved = reserved
     this.maxAge = maxAge
     this.#high = new Uint16Array(slots)
     this.#low = new Int32Array(slots)
@@ -130,7 +141,8 @@ export class Fdb {
   }
 
   #hasRoom(port: number): boolean {
-    return this.size < this.maxEntries && this.#held[port] < this.#share[port]
+    const held = this.#held[port]
+    return held < this.#share[port] && (this.size < this.maxEntries || held < this.#reserved)
   }
 
   /**

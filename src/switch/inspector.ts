@@ -17,7 +17,8 @@ export const KEEP_FROM_UPLINK = 3
 
 export interface FrameInspector {
   /**
-   * Called for ARP, for IPv4 UDP and for ICMPv6 over IPv6. The frame stands at `at` in the borrowed `bytes`, is
+   * Called for ARP, for IPv4 UDP, for ICMPv6 over IPv6, and for frames with a VLAN tag, which may hide one of
+   * these. The frame stands at `at` in the borrowed `bytes`, is
    * `length` bytes long and no shorter than an Ethernet header, but of any length beyond; `now` is in ms of the
    * switch's clock. Called on the data path: it allocates nothing that it can help, and never throws.
    */

@@ -42,12 +42,16 @@ export const BROKEN_TOO_LONG = -2
 /** How many ports a switch takes: bounds what a local user who opens connections can cost. */
 export const MAX_PORTS = MAX_DEPARTURES
 
+/** Addresses that a port may hold however many the others hold: a guest cannot make the switch a hub for others. */
+const FDB_RESERVED = 16
 const VM_FDB_SHARE = 1024
 const UPLINK_FDB_SHARE = 4096
 
 const ETHERTYPE_IPV4 = 0x0800
 const ETHERTYPE_ARP = 0x0806
 const ETHERTYPE_IPV6 = 0x86dd
+const ETHERTYPE_VLAN = 0x8100
+const ETHERTYPE_SERVICE_VLAN = 0x88a8
 const PROTOCOL_UDP = 17
 const PROTOCOL_ICMPV6 = 58
 
@@ -80,7 +84,7 @@ export class Switch {
 
   constructor({ clock, inspector = NO_INSPECTOR, ...fdb }: SwitchOptions) {
     this.#clock = clock
-    this.#fdb = new Fdb(fdb)
+    this.#fdb = new Fdb({ reserved: FDB_RESERVED, maxPorts: MAX_PORTS, ...fdb })
     this.inspector = inspector
   }
 
@@ -196,7 +200,9 @@ export class Switch {
       const verdict =
         etherType === ETHERTYPE_ARP ||
         (etherType === ETHERTYPE_IPV4 && bytes[frame + 23] === PROTOCOL_UDP) ||
-        (etherType === ETHERTYPE_IPV6 && bytes[frame + 20] === PROTOCOL_ICMPV6)
+        (etherType === ETHERTYPE_IPV6 && bytes[frame + 20] === PROTOCOL_ICMPV6) ||
+        etherType === ETHERTYPE_VLAN ||
+        etherType === ETHERTYPE_SERVICE_VLAN
           ? this.inspector.inspect(bytes, frame, length, from, now)
           : PASS
 
@@ -275,7 +281,8 @@ export class Switch {
     else if (target >= 0) {
       const port = this.#byId[target]!
       const to = verdict === KEEP_FROM_UPLINK && port.isUplink ? this.servicePort : port
-      if (to !== undefined && to !== from) this.#note(to, at, next, bytes)
+      if (to === undefined || to === from) from.counters[DROP_RX_GUARD]++
+      else this.#note(to, at, next, bytes)
     } else {
       const ports = this.ports
       for (let i = 0; i < ports.length; i++) {

@@ -101,10 +101,11 @@ t.test('an address that another station claims is never given', async t => {
   t.equal(offer(pool, 1, 0, '10.0.0.2'), '10.0.0.4', 'its own claim is no hindrance')
   lease(pool, 3, '10.0.0.5', 100)
   claims['10.0.0.5'] = 99
-  t.equal(offer(pool, 3, 50), undefined, 'not even to the one who leased it')
-  t.equal(pool.mayHold(client(3), ip('10.0.0.5'), 50), false)
+  t.equal(pool.mayHold(client(3), ip('10.0.0.5'), 50), true, 'a live lease stands against a claim')
+  t.equal(offer(pool, 3, 150), undefined, 'an expired one does not')
+  t.equal(pool.mayHold(client(3), ip('10.0.0.5'), 150), false)
   delete claims['10.0.0.2']
-  t.equal(offer(pool, 3, 50), '10.0.0.2', 'forgotten, it is handed out again')
+  t.equal(offer(pool, 3, 150), '10.0.0.2', 'forgotten, it is handed out again')
 })
 
 t.test('one lease a client and one a client an address', async t => {

@@ -105,7 +105,9 @@ class World {
     const offset = address - FIRST
     const excluded = EXCLUDED.some(({ first, last }) => address >= first && address <= last)
     if (offset < 0 || offset > 12 || excluded) throw new Error(`${formatIpv4(address)} is not in the pool`)
-    if (address === this.claimed) throw new Error(`${formatIpv4(address)} is claimed`)
+    const belief = this.beliefs.get(client)
+    const holds = belief?.address === address && belief.until > this.segment.clock.now()
+    if (address === this.claimed && !holds) throw new Error(`${formatIpv4(address)} is claimed`)
     if (type === option.OFFER) return void this.offers.set(client, address)
     const seconds = option.getOption(message.options, option.LEASE_TIME)!
     this.beliefs.set(client, { address, until: this.segment.clock.now() + seconds * 1000 })

@@ -255,6 +255,17 @@ t.test('a pool with nothing left says so, to the log, and offers nothing', async
   t.match(segment.server.status(), { free: 0, counters: { dropped: { 'no-address': 1 } } })
 })
 
+t.test('a forged claim of a leased address does not take it from the one who leased it', async t => {
+  const claimed = new Set<number>()
+  const segment = await Segment.start({ isClaimed: address => claimed.has(address) })
+  const client = new Client(1)
+  await segment.lease(client)
+  claimed.add(A)
+  t.same(gist(await segment.ask(client, rebind(A))), ['ACK 192.168.105.2'])
+  t.same(gist(await segment.ask(client)), ['OFFER 192.168.105.2'])
+  t.same(gist(await segment.ask(new Client(2))), ['OFFER 192.168.105.3'])
+})
+
 t.test('an address that another station claims is neither offered nor confirmed', async t => {
   const claimed = new Set<number>([A])
   const segment = await Segment.start({ isClaimed: address => claimed.has(address) })

@@ -26,7 +26,6 @@ const INSIDE = [
   ['exit-in-connection', 'by process.exit when one plugs in', 7],
   ['throw-in-run', 'by an error from within a run', 1, 'thrown from within a run'],
   ['throw-in-end', 'by an error when a port ends', 1, 'thrown from within onEnd'],
-  ['throw-in-connection', 'by an error when one plugs in', 1, 'thrown from within onConnection'],
   ['exit-in-exit', 'by process.exit from an exit handler, with ports open', 9],
   ['close-in-exit', 'by process.exit, with an exit handler that closes the ports', 7],
   ['close-in-run', 'by itself when all is closed from within a run', 0],

@@ -27,7 +27,6 @@ if (stage === 'early') {
   const listener = new Listener({
     path,
     mode: 0o600,
-    switch: sw,
     onConnection: fd => {
       streamPort({ switch: sw, run, port: new Port({ name: 'vm', role: 'vm' }), fd, onEnd() {} })
       say(`port ${sw.ports.length}`)

@@ -56,11 +56,6 @@ const stages: Record<string, () => unknown> = {
     }
     loop.cut()
   },
-  'throw-in-connection'() {
-    new Loop().onConnection = () => {
-      throw new Error('thrown from within onConnection')
-    }
-  },
   async 'throw-in-run-caught'() {
     process.on('uncaughtException', ({ message }) => say(`caught: ${message}`))
     const [broken, other] = [await startLoop(), await startLoop()]

@@ -45,7 +45,6 @@ export class Loop {
     this.#listener = new Listener({
       path: this.path,
       mode: 0o600,
-      switch: this.near,
       onConnection: fd => {
         this.onConnection()
         this.#plug(this.near, this.#runs[0], fd)

@@ -111,7 +111,6 @@ export class Bench {
     this.#listener = new Listener({
       path: this.path,
       mode: 0o600,
-      switch: this.switch,
       onConnection: fd => this.#plugged!(fd),
       onRefused: reason => {
         throw new Error(reason)

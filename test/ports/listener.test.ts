@@ -7,6 +7,9 @@ import t from 'tap'
 import { native, type Credentials } from '../../src/native.js'
 import { claimSocket } from '../../src/ports/claim.js'
 import { Listener } from '../../src/ports/listener.js'
+import { streamPort } from '../../src/ports/run-port.js'
+import { Port } from '../../src/switch/port.js'
+import { Run } from '../../src/switch/run.js'
 import { MAX_PORTS } from '../../src/switch/switch.js'
 import { Child } from '../helpers/child.js'
 import { turn, until } from '../helpers/frames.js'
@@ -23,10 +26,10 @@ function open(t: Scope) {
   const listener = new Listener({
     path,
     mode: 0o600,
-    switch: segment.switch,
     onConnection: (fd, peer) => {
+      const port = new Port({ name: 'vm', role: 'vm' })
+      streamPort({ switch: segment.switch, run: Run.allocate(), port, fd, onEnd() {} }).close()
       connected.push(peer)
-      closeSync(fd)
     },
     onRefused: (reason, soFar) => refused.push([reason, soFar]),
   })
@@ -131,9 +134,9 @@ t.test('closing twice is harmless: its descriptor may be somebody else’s by th
 })
 
 t.test('a second listener on the path is refused with the PID, and the first one goes on', async t => {
-  const { path, segment, listener, connected, dial } = open(t)
+  const { path, listener, connected, dial } = open(t)
   listener.start()
-  const options = { path, mode: 0o600, switch: segment.switch, onConnection() {}, onRefused() {} }
+  const options = { path, mode: 0o600, onConnection() {}, onRefused() {} }
   t.throws(() => new Listener(options), {
     code: 'ERR_SOCKET_IN_USE',
     message: `${path} is held by PID ${process.pid}`,

@@ -2,7 +2,14 @@
 
 import t from 'tap'
 import { ServicePort, type Service } from '../../src/ports/service-port.js'
-import { DROP_TX_DOWN, DROP_TX_FULL, RX_FRAMES, TX_BYTES, TX_FRAMES } from '../../src/switch/counters.js'
+import {
+  DROP_TX_DOWN,
+  DROP_TX_FULL,
+  DROP_TX_TOO_BIG,
+  RX_FRAMES,
+  TX_BYTES,
+  TX_FRAMES,
+} from '../../src/switch/counters.js'
 import { Run } from '../../src/switch/run.js'
 import { frame, runOf, station, turn } from '../helpers/frames.js'
 import { Segment } from '../switch/segment.js'
@@ -93,7 +100,7 @@ t.test('a frame longer than a service takes is dropped and counted', async t => 
   segment.send(vm, frame({ length: 1519 }))
   await turn()
   t.same(heard, [])
-  t.equal(counters[DROP_TX_FULL], 1)
+  t.equal(counters[DROP_TX_TOO_BIG], 1)
 })
 
 t.test('an answer reaches the station that asked, and it alone', async t => {

@@ -4,13 +4,11 @@
 import { closeSync, openSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { Listener } from '../../src/ports/listener.js'
-import { Switch } from '../../src/switch/switch.js'
 
 const say = (line: string) => process.stdout.write(`${line}\n`)
 const listener = new Listener({
   path: process.argv[2],
   mode: 0o600,
-  switch: new Switch({ clock: performance, random32: () => 1 }),
   onConnection: fd => {
     say(`connected, ${listener.refused} refused`)
     closeSync(fd)

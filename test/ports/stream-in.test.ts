@@ -1,6 +1,6 @@
 // Frames from a VM's stream socket, cut wherever a stream can cut them, and what breaks a stream for good.
 
-import { closeSync, openSync } from 'node:fs'
+import { fstatSync, openSync } from 'node:fs'
 import t from 'tap'
 import { streamPort } from '../../src/ports/run-port.js'
 import { DROP_TX_ERROR } from '../../src/switch/counters.js'
@@ -192,5 +192,5 @@ t.test('a descriptor that cannot be a port leaves none behind', async t => {
   })
   t.equal(bench.switch.ports.length, 0)
   t.equal(port.id, -1)
-  closeSync(fd)
+  t.throws(() => fstatSync(fd), { code: 'EBADF' }, 'nor the descriptor')
 })

@@ -216,3 +216,15 @@ t.test('a full table makes room for a new address once the old ones have aged', 
   t.equal(fdb.lookup(0, 1, 5000), -1)
   t.equal(fdb.lookup(0, 2, 5000), 0)
 })
+
+t.test('however many ports fill the table, each keeps room for a few addresses', async t => {
+  const fdb = new Fdb({ maxEntries: 4, reserved: 2, maxPorts: 3, random32: () => 1 })
+  for (const port of [0, 1, 2]) fdb.addPort(port, 100)
+  for (let i = 0; i < 10; i++) fdb.learn(2, i, 0, 0)
+  t.equal(fdb.size, 4)
+  t.equal(fdb.learn(3, 0, 1, 0), LEARN_NEW)
+  t.equal(fdb.learn(3, 1, 1, 0), LEARN_NEW)
+  t.equal(fdb.learn(3, 2, 1, 0), LEARN_REFUSED)
+  t.equal(fdb.learn(4, 0, 2, 0), LEARN_NEW)
+  t.equal(fdb.lookup(4, 0, 0), 2)
+})
