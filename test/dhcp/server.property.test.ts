@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import * as option from '../../src/dhcp/options.js'
 import { formatIpv4 } from '../../src/wire/ipv4.js'
+import { formatMac } from '../../src/wire/mac.js'
 import { Client, ip, MemoryStore, range, Segment } from './segment.js'
 
 const FIRST = ip('192.168.105.2')
@@ -59,6 +60,9 @@ class World {
     isClaimed: address => address === this.claimed,
   })
 
+  /** Live leases as of the message: who has one keeps it, whatever another station claims. */
+  bound = new Map<string, string>()
+
   async take(step: Step): Promise<void> {
     if (step.do === 'wait') return this.segment.clock.advance(step.seconds)
     if (step.do === 'claim') return void (this.claimed = FIRST + step.address)
@@ -69,6 +73,8 @@ class World {
       return
     }
     const client = this.clients[step.who]!
+    const { leases } = this.segment.server.status()
+    this.bound = new Map(leases.filter(({ state }) => state === 'bound').map(({ ip, mac }) => [ip, mac]))
     const replies = await this.segment.ask(client, this.#fields(client, step))
     for (const reply of replies) this.#check(client, reply)
     this.#checkAll()
@@ -105,8 +111,7 @@ class World {
     const offset = address - FIRST
     const excluded = EXCLUDED.some(({ first, last }) => address >= first && address <= last)
     if (offset < 0 || offset > 12 || excluded) throw new Error(`${formatIpv4(address)} is not in the pool`)
-    const belief = this.beliefs.get(client)
-    const holds = belief?.address === address && belief.until > this.segment.clock.now()
+    const holds = this.bound.get(formatIpv4(address)) === formatMac(client.mac.hi, client.mac.lo)
     if (address === this.claimed && !holds) throw new Error(`${formatIpv4(address)} is claimed`)
     if (type === option.OFFER) return void this.offers.set(client, address)
     const seconds = option.getOption(message.options, option.LEASE_TIME)!
