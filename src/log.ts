@@ -29,8 +29,10 @@ export function openLog(level: LogLevel, format: LogFormat): Log {
   const stderr = pino.destination({ fd: 2, sync: false, minLength: 1, maxLength: MAX_WAITING })
   // A closed stderr is no reason to stop switching.
   stderr.on('error', () => {})
-  const destination: DestinationStream =
-    format === 'json' ? stderr : { write: line => stderr.write(pretty(line)) }
+  // Not stderr itself: pino would flush it at a fatal line, and wait for a reader that takes nothing.
+  const destination: DestinationStream = {
+    write: format === 'json' ? line => stderr.write(line) : line => stderr.write(pretty(line)),
+  }
   return {
     logger: pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination),
     flush: () =>
