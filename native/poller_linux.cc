@@ -1,9 +1,16 @@
 // The epoll set of ports: how it works stands in poller.h.
+//
+// The few ports with the most traffic are not in the set but beside it, in a poll(2) of their own
+// and of the set. A socket in an epoll set has a callback that its writer runs for every write,
+// whether anybody waits or not; with one frame a write that is a cost a frame, paid by the VM.
+// poll(2) leaves one only while it sleeps. It cannot hold many, as it asks each of them every time.
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "environment.h"
@@ -14,6 +21,13 @@ namespace vmbridge {
 namespace {
 // Events of one wait. Each port gets one turn; what does not fit is ready again at once.
 constexpr int kEventsPerWait = 64;
+// Ports beside the set: enough for three flows, and as dear to ask as an epoll_wait is.
+constexpr size_t kMostHot = 8;
+// A port becomes one after this many events with no more than kGap waits between two, and is one no
+// longer after kCoolAfter waits without.
+constexpr int kHotAfter = 32;
+constexpr uint64_t kGap = 4;
+constexpr uint64_t kCoolAfter = 256;
 
 uint32_t EpollEvents(int events) {
   return (events & kReadable ? EPOLLIN : 0u) | (events & kWritable ? EPOLLOUT : 0u);
@@ -27,6 +41,10 @@ class Poller {
   Registry* registry;
   Handler* handler;
   int fd;
+  int events;
+  bool hot = false;
+  int heat = 0;
+  uint64_t seen = 0;  // the wait that found it ready last
 };
 
 class Registry {
@@ -51,6 +69,13 @@ class Registry {
   // Waits up to `timeout` ms (-1: for an event) and serves the ports that are ready. False when
   // uv's turn has come.
   bool Serve(int timeout);
+  // The same for the hot ports and the set, and for the set alone. True when uv's turn has come.
+  bool ServeHot(int timeout);
+  bool ServeSet(int timeout);
+  void Deliver(Poller* poller, bool readable, bool writable, bool failed);
+  bool Control(int operation, Poller* poller);
+  void Warm(Poller* poller);
+  void CoolDown();
   void FreeRetired();
 
   uv_loop_t* loop_ = nullptr;
@@ -66,7 +91,9 @@ class Registry {
   size_t watched_ = 0;
   bool ended_ = false;
   bool serving_ = false;
+  uint64_t wait_ = 0;
   std::vector<Poller*> all_;
+  std::vector<Poller*> hot_;
   std::vector<Poller*> retired_;
 };
 
@@ -134,11 +161,8 @@ bool Registry::Add(Handler* handler, int fd, int events) {
     return false;
   }
   if (set_ < 0 && !OpenSet()) return false;
-  auto* poller = new Poller{this, handler, fd};
-  struct epoll_event event = {};
-  event.events = EpollEvents(events);
-  event.data.ptr = poller;
-  if (epoll_ctl(set_, EPOLL_CTL_ADD, fd, &event) != 0) {
+  auto* poller = new Poller{this, handler, fd, events};
+  if (!Control(EPOLL_CTL_ADD, poller)) {
     delete poller;
     return false;
   }
@@ -152,15 +176,24 @@ bool Registry::Add(Handler* handler, int fd, int events) {
   return true;
 }
 
-void Registry::Change(Poller* poller, int events) {
+bool Registry::Control(int operation, Poller* poller) {
   struct epoll_event event = {};
-  event.events = EpollEvents(events);
+  event.events = EpollEvents(poller->events);
   event.data.ptr = poller;
-  epoll_ctl(set_, EPOLL_CTL_MOD, poller->fd, &event);
+  return epoll_ctl(set_, operation, poller->fd, &event) == 0;
+}
+
+void Registry::Change(Poller* poller, int events) {
+  poller->events = events;
+  if (!poller->hot) Control(EPOLL_CTL_MOD, poller);
 }
 
 void Registry::Remove(Poller* poller) {
-  epoll_ctl(set_, EPOLL_CTL_DEL, poller->fd, nullptr);
+  if (poller->hot) {
+    hot_.erase(std::find(hot_.begin(), hot_.end(), poller));
+  } else {
+    Control(EPOLL_CTL_DEL, poller);
+  }
   poller->handler->poller_ = nullptr;
   poller->handler = nullptr;
   for (Poller*& each : all_) {
@@ -206,11 +239,45 @@ int Registry::ArmTimer(int timeout) {
 }
 
 bool Registry::Serve(int timeout) {
+  wait_++;
+  serving_ = true;
+  bool uv_is_due = hot_.empty() ? ServeSet(timeout) : ServeHot(timeout);
+  serving_ = false;
+  FreeRetired();
+  return !uv_is_due && timeout != 0;
+}
+
+bool Registry::ServeHot(int timeout) {
+  struct pollfd looks[kMostHot + 1];
+  Poller* pollers[kMostHot];
+  size_t count = hot_.size();
+  for (size_t i = 0; i < count; i++) {
+    pollers[i] = hot_[i];
+    int events = pollers[i]->events;
+    looks[i] = {
+        pollers[i]->fd,
+        static_cast<short>((events & kReadable ? POLLIN : 0) | (events & kWritable ? POLLOUT : 0)),
+        0};
+  }
+  looks[count] = {set_, POLLIN, 0};
+  int ready = poll(looks, count + 1, timeout);
+  uv_update_time(loop_);
+  if (ready <= 0) return true;
+  for (size_t i = 0; i < count; i++) {
+    short what = looks[i].revents;
+    if (what == 0) continue;
+    pollers[i]->seen = wait_;
+    Deliver(pollers[i], what & (POLLIN | POLLHUP), what & POLLOUT, what & (POLLERR | POLLNVAL));
+  }
+  if (wait_ % kCoolAfter == 0) CoolDown();
+  return looks[count].revents != 0 && ServeSet(0);
+}
+
+bool Registry::ServeSet(int timeout) {
   struct epoll_event events[kEventsPerWait];
   int count = epoll_wait(set_, events, kEventsPerWait, timeout);
   uv_update_time(loop_);
-  bool uv_is_due = timeout == 0 || count <= 0;
-  serving_ = true;
+  bool uv_is_due = count < 0 || (count == 0 && timeout != 0);
   for (int i = 0; i < count; i++) {
     auto* poller = static_cast<Poller*>(events[i].data.ptr);
     if (poller == nullptr) {
@@ -219,16 +286,38 @@ bool Registry::Serve(int timeout) {
       uint64_t expirations;
       if (read(timer_, &expirations, sizeof expirations) > 0) timer_due_ = 0;
       uv_is_due = true;
-    } else if (poller->handler != nullptr) {
-      uint32_t ready = events[i].events;
-      int what =
-          (ready & (EPOLLIN | EPOLLHUP) ? kReadable : 0) | (ready & EPOLLOUT ? kWritable : 0);
-      poller->handler->OnReady(what, (ready & EPOLLERR) != 0);
+    } else {
+      uint32_t what = events[i].events;
+      Warm(poller);
+      Deliver(poller, what & (EPOLLIN | EPOLLHUP), what & EPOLLOUT, what & EPOLLERR);
     }
   }
-  serving_ = false;
-  FreeRetired();
-  return !uv_is_due;
+  return uv_is_due;
+}
+
+void Registry::Deliver(Poller* poller, bool readable, bool writable, bool failed) {
+  // Closed by another port's turn in the same batch.
+  if (poller->handler == nullptr) return;
+  poller->handler->OnReady((readable ? kReadable : 0) | (writable ? kWritable : 0), failed);
+}
+
+void Registry::Warm(Poller* poller) {
+  poller->heat = wait_ - poller->seen <= kGap ? poller->heat + 1 : 1;
+  poller->seen = wait_;
+  if (poller->heat < kHotAfter || hot_.size() == kMostHot || poller->handler == nullptr) return;
+  if (!Control(EPOLL_CTL_DEL, poller)) return;
+  poller->hot = true;
+  hot_.push_back(poller);
+}
+
+void Registry::CoolDown() {
+  for (size_t i = hot_.size(); i-- > 0;) {
+    Poller* poller = hot_[i];
+    if (wait_ - poller->seen < kCoolAfter || !Control(EPOLL_CTL_ADD, poller)) continue;
+    poller->hot = false;
+    poller->heat = 0;
+    hot_.erase(hot_.begin() + static_cast<ptrdiff_t>(i));
+  }
 }
 
 Handler::~Handler() { Unpoll(); }
