@@ -167,6 +167,10 @@ export class Switch {
     let third = 0
     let target = FLOOD
     let known = false
+    // Frames one behind the other that go to one port are noted together: where they begin, and how many.
+    let port: Port | undefined
+    let streakAt = 0
+    let streak = 0
 
     while (at + LENGTH_BYTES <= end) {
       const length = view.getUint32(at)
@@ -180,6 +184,8 @@ export class Switch {
       frames++
       frameBytes += length
       if (length < MIN_FRAME) {
+        if (streak > 0) this.#note(port!, streakAt, at, streak, bytes)
+        streak = 0
         counters[DROP_RX_RUNT]++
         at = next
         continue
@@ -189,7 +195,10 @@ export class Switch {
       const b = view.getInt32(frame + 4)
       const c = view.getInt32(frame + 8)
       if (!known || a !== first || b !== second || c !== third) {
+        if (streak > 0) this.#note(port!, streakAt, at, streak, bytes)
+        streak = 0
         target = this.#resolve(from, a, b, c, now)
+        port = target >= 0 ? this.#byId[target] : undefined
         first = a
         second = b
         third = c
@@ -206,12 +215,19 @@ export class Switch {
           ? this.inspector.inspect(bytes, frame, length, from, now)
           : PASS
 
-      if (verdict !== PASS) this.#forwardInspected(from, target, verdict, at, next, bytes)
-      else if (target >= 0) this.#note(this.#byId[target]!, at, next, bytes)
-      else if (target === FLOOD) this.#flood(from, at, next, bytes)
-      else counters[DROP_RX_SAME_PORT]++
+      if (verdict === PASS && port !== undefined && length <= port.maxFrame) {
+        if (streak++ === 0) streakAt = at
+      } else {
+        if (streak > 0) this.#note(port!, streakAt, at, streak, bytes)
+        streak = 0
+        if (verdict !== PASS) this.#forwardInspected(from, target, verdict, at, next, bytes)
+        else if (port !== undefined) port.counters[DROP_TX_TOO_BIG]++
+        else if (target === FLOOD) this.#flood(from, at, next, bytes)
+        else counters[DROP_RX_SAME_PORT]++
+      }
       at = next
     }
+    if (streak > 0) this.#note(port!, streakAt, at, streak, bytes)
 
     counters[RX_FRAMES] += frames
     counters[RX_BYTES] += frameBytes
@@ -235,12 +251,14 @@ export class Switch {
     return port === from.id ? SAME_PORT : port
   }
 
-  /** Puts the frame that stands from `at` to `next` (its length included) on a port's list. */
-  #note(port: Port, at: number, next: number, bytes: Uint8Array): void {
-    if (next - at - LENGTH_BYTES > port.maxFrame) {
-      port.counters[DROP_TX_TOO_BIG]++
-      return
-    }
+  /** Puts a frame that stands from `at` to `next` (its length included) on a port's list, if it is not too big. */
+  #offer(port: Port, at: number, next: number, bytes: Uint8Array): void {
+    if (next - at - LENGTH_BYTES > port.maxFrame) port.counters[DROP_TX_TOO_BIG]++
+    else this.#note(port, at, next, 1, bytes)
+  }
+
+  /** Puts `frames` frames that stand one behind the other from `at` to `next` on a port's list. */
+  #note(port: Port, at: number, next: number, frames: number, bytes: Uint8Array): void {
     const { stretches } = port
     if (port.count === 0) this.#pending[this.#pendingCount++] = port
     if (port.count > 0 && port.end === at) {
@@ -257,13 +275,13 @@ export class Switch {
       port.count++
     }
     port.end = next
-    port.frames++
+    port.frames += frames
   }
 
   #flood(from: Port, at: number, next: number, bytes: Uint8Array): void {
     const ports = this.ports
     for (let i = 0; i < ports.length; i++) {
-      if (ports[i] !== from) this.#note(ports[i], at, next, bytes)
+      if (ports[i] !== from) this.#offer(ports[i], at, next, bytes)
     }
   }
 
@@ -282,13 +300,13 @@ export class Switch {
       const port = this.#byId[target]!
       const to = verdict === KEEP_FROM_UPLINK && port.isUplink ? this.servicePort : port
       if (to === undefined || to === from) from.counters[DROP_RX_GUARD]++
-      else this.#note(to, at, next, bytes)
+      else this.#offer(to, at, next, bytes)
     } else {
       const ports = this.ports
       for (let i = 0; i < ports.length; i++) {
         const port = ports[i]
         if (port !== from && !(verdict === KEEP_FROM_UPLINK && port.isUplink)) {
-          this.#note(port, at, next, bytes)
+          this.#offer(port, at, next, bytes)
         }
       }
     }
