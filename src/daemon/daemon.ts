@@ -10,6 +10,7 @@ import type { DaemonStatus } from '../control/api.js'
 import { BridgeError } from '../errors.js'
 import { openLog, type Logger } from '../log.js'
 import { native, packageRoot } from '../native.js'
+import { explainPath } from '../ports/claim.js'
 import { random32 } from '../random.js'
 import { shellQuote } from '../shell.js'
 import { formatCidr } from '../wire/ipv4.js'
@@ -40,7 +41,7 @@ export class Daemon {
   async start(): Promise<void> {
     const { network, pidfile } = this.#settings
     const run = ownPlace().run
-    if (network.sockets.some(path => dirname(path) === run)) mkdirSync(run, { recursive: true, mode: 0o755 })
+    if (network.sockets.some(path => dirname(path) === run)) makeFolder(run)
     try {
       await this.#network.start()
       this.#control = this.#openControl()
@@ -72,7 +73,7 @@ export class Daemon {
   #openControl(): ControlServer {
     const { control, controlFallback, network } = this.#settings
     const open = (path: string): ControlServer => {
-      if (dirname(path) === ownPlace().run) mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
+      if (dirname(path) === ownPlace().run) makeFolder(dirname(path))
       return new ControlServer(path, network.rights, { status: () => this.status() })
     }
     try {
@@ -110,6 +111,15 @@ export class Daemon {
         `sockets ${network.sockets.join(' ')}, control ${this.#control?.path}; join a VM with:\n\n  ${qemu}\n`,
       ].join(' '),
     )
+  }
+}
+
+/** Makes the default folder of the sockets. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o755 })
+  } catch (error) {
+    throw explainPath(path, error)
   }
 }
 

@@ -197,6 +197,14 @@ t.test(
   },
 )
 
+t.test('a default folder that cannot be made is named, without a stack', { skip }, async t => {
+  const env = { XDG_RUNTIME_DIR: scratch(t), XDG_STATE_HOME: scratch(t) }
+  const { status, stderr } = await execute(asNobody([VMBRIDGE, 'daemon', ...NO_UPLINK]), { env })
+  t.equal(status, 1)
+  t.ok(stderr.startsWith(`vmbridge: no right to make ${join(env.XDG_RUNTIME_DIR, 'vmbridge')}`), stderr)
+  t.match(stderr, /\n {2}try: [^\n]*--socket[^\n]*\n$/)
+})
+
 t.test(
   'a folder of leases that exists without the right to write is refused at the start',
   { skip },
