@@ -6,8 +6,8 @@
 // instead: as long as only ports are ready, frames go from one port to the next without a turn of
 // Node's loop in between; as soon as uv has something to do (a timer, an immediate, a signal, a
 // promise's thread), it returns and uv does it. What this saves a wake-up: a second epoll_wait
-// (Node asks uv to measure idle time, for which uv polls twice), the immediates' callback scope,
-// and three epoll dispatch layers: docs/decisions.md has the figures.
+// (Node asks uv to measure idle time, for which uv polls twice) and the callback scope of Node's
+// immediates; docs/decisions.md has the figures.
 //
 // Elsewhere each descriptor is a uv_poll_t (poller_uv.cc); `node-gyp rebuild -- -Duv_poll=1` builds
 // that on Linux as well, for tests.

@@ -105,6 +105,6 @@ const require = createRequire(import.meta.url)
 const load = require('node-gyp-build') as (root: string) => Native
 
 /** The package's root, from dist/src/native.js. */
-export const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
+const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
 
 export const native = load(packageRoot)

@@ -3,8 +3,9 @@
  * line on stderr and an exit status (1 for a failure, 2 for wrong usage, 3 from `status` when no daemon answers).
  */
 
-import { readFileSync, writeSync } from 'node:fs'
+import { writeSync } from 'node:fs'
 import { BridgeError, UsageError } from '../errors.js'
+import { version } from '../version.js'
 import { helpOf, parseCommand, type Command, type Parsed } from './options.js'
 
 export interface CommandModule {
@@ -55,11 +56,6 @@ async function main(args: readonly string[]): Promise<number | undefined> {
 function say(text: string): number {
   writeSync(1, text)
   return 0
-}
-
-function version(): string {
-  const manifest = new URL('../../../package.json', import.meta.url)
-  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version
 }
 
 function fail(error: unknown): number {

@@ -3,16 +3,17 @@
  * ends by SIGINT, SIGTERM or SIGHUP with status 0, having removed what it made.
  */
 
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { ControlServer } from '../control/server.js'
 import type { DaemonStatus } from '../control/api.js'
 import { BridgeError } from '../errors.js'
 import { openLog, type Logger } from '../log.js'
-import { native, packageRoot } from '../native.js'
+import { native } from '../native.js'
 import { explainPath } from '../ports/claim.js'
 import { random32 } from '../random.js'
 import { shellQuote } from '../shell.js'
+import { version } from '../version.js'
 import { formatCidr } from '../wire/ipv4.js'
 import { ownPlace } from '../config/paths.js'
 import { formatMac } from '../wire/mac.js'
@@ -27,6 +28,7 @@ export class Daemon {
   readonly #settings: DaemonSettings
   readonly #log: Logger
   readonly #network: Network
+  readonly #version = version()
   readonly #startedAt = performance.now()
   #control: ControlServer | undefined
   #pidfile: Pidfile | undefined
@@ -62,7 +64,7 @@ export class Daemon {
 
   status(): DaemonStatus {
     return {
-      version: version(),
+      version: this.#version,
       pid: process.pid,
       uptime: Math.floor((performance.now() - this.#startedAt) / 1000),
       networks: [networkStatus(this.#network)],
@@ -131,10 +133,6 @@ export function qemuCommand(socket: string, architecture: string = process.arch)
   const path = socket.replaceAll(',', ',,')
   const net = `stream,id=net0,server=off,addr.type=unix,addr.path=${path}`
   return `${machine} -m 1024 -netdev ${shellQuote(net)} -device virtio-net-pci,netdev=net0,mac=${mac}`
-}
-
-function version(): string {
-  return (JSON.parse(readFileSync(`${packageRoot}package.json`, 'utf8')) as { version: string }).version
 }
 
 /** Runs a daemon until a signal. Resolves to the exit status only if it could not start. */

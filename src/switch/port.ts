@@ -26,7 +26,7 @@ export interface PortDriver {
   transmit(run: Uint8Array, stretches: number, frames: number): void
 }
 
-/** The driver of a port that is not connected: everything towards it is dropped by the caller's count. */
+/** Until a port has its driver, which is before it carries anything, frames towards it go nowhere. */
 const NO_DRIVER: PortDriver = { transmit() {} }
 
 export interface PortOptions {

@@ -22,6 +22,14 @@ export function scratch(t: Scope): string {
   return folder
 }
 
+/** The options that keep a daemon's sockets inside a folder. */
+export const socketsIn = (folder: string): string[] => [
+  '--socket',
+  join(folder, 's'),
+  '--control',
+  join(folder, 'c'),
+]
+
 /**
  * The argument vector that runs a program as a user without rights. CAP_DAC_READ_SEARCH stays, so that the
  * user may read a checkout that lies in root's home; it gives no right to write or to make a device.

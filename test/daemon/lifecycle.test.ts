@@ -15,7 +15,7 @@ import {
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { scratch, vmbridge } from '../cli/command.js'
+import { scratch, socketsIn, vmbridge } from '../cli/command.js'
 import { Child } from '../helpers/child.js'
 import { startDaemon } from '../helpers/daemon.js'
 import { NetNs } from '../helpers/netns.js'
@@ -77,14 +77,7 @@ t.test('the TAP goes with the daemon', { skip: requires(['linux', 'root', 'tap',
 t.test('a signal at any moment of the start leaves nothing behind', async t => {
   for (let round = 0; round < 6; round++) {
     const folder = scratch(t)
-    const places = [
-      '--socket',
-      join(folder, 's'),
-      '--control',
-      join(folder, 'c'),
-      '--pidfile',
-      join(folder, 'p'),
-    ]
+    const places = [...socketsIn(folder), '--pidfile', join(folder, 'p')]
     const appeared = new Promise<void>(resolve => {
       const watcher = watch(folder, (_, name) => {
         if (name !== (round % 2 === 0 ? 's' : 'c')) return
@@ -132,14 +125,7 @@ t.test('a second daemon on the same socket is refused with the PID, the first go
 
 t.test('two daemons that start at once on one socket: one wins', async t => {
   const folder = scratch(t)
-  const places = [
-    '--socket',
-    join(folder, 's'),
-    '--control',
-    join(folder, 'c'),
-    '--state-dir',
-    join(folder, 'd'),
-  ]
+  const places = [...socketsIn(folder), '--state-dir', join(folder, 'd')]
   const argv = [VMBRIDGE, 'daemon', ...places, ...NO_UPLINK, '--no-dhcp', '--log-format', 'json']
   const rivals = Array.from({ length: 4 }, () => Child.launch(argv))
   rivals.forEach(child => t.teardown(() => child.close('SIGTERM')))
@@ -157,14 +143,7 @@ const ready = (child: Child) =>
 
 t.test('the sockets of a daemon that was killed are replaced', async t => {
   const folder = scratch(t)
-  const places = [
-    '--socket',
-    join(folder, 's'),
-    '--control',
-    join(folder, 'c'),
-    '--pidfile',
-    join(folder, 'p'),
-  ]
+  const places = [...socketsIn(folder), '--pidfile', join(folder, 'p')]
   const argv = [
     VMBRIDGE,
     'daemon',

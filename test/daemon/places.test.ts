@@ -4,7 +4,7 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { asNobody, NOBODY, scratch, vmbridge } from '../cli/command.js'
+import { NOBODY, asNobody, scratch, socketsIn, vmbridge } from '../cli/command.js'
 import { Child, execute } from '../helpers/child.js'
 import { startDaemon, type Scope } from '../helpers/daemon.js'
 import { requires } from '../helpers/requires.js'
@@ -134,14 +134,7 @@ t.test("without --control, another daemon's default place is left to it", { skip
 t.test('two daemons never share a folder of leases', async t => {
   const first = await startDaemon(t, { args: NO_UPLINK })
   const folder = scratch(t)
-  const places = [
-    '--socket',
-    join(folder, 's'),
-    '--control',
-    join(folder, 'c'),
-    '--state-dir',
-    first.stateDir,
-  ]
+  const places = [...socketsIn(folder), '--state-dir', first.stateDir]
   const second = await vmbridge(['daemon', ...places, ...NO_UPLINK])
   t.equal(second.status, 1)
   t.match(second.stderr, /^vmbridge: [^\n]+\n {2}try: [^\n]*--state-dir[^\n]*\n$/m)
@@ -213,15 +206,7 @@ t.test(
     const state = join(folder, 'state')
     mkdirSync(state)
     chmodSync(state, 0o755)
-    const args = [
-      '--socket',
-      join(folder, 's'),
-      '--control',
-      join(folder, 'c'),
-      ...NO_UPLINK,
-      '--state-dir',
-      state,
-    ]
+    const args = [...socketsIn(folder), ...NO_UPLINK, '--state-dir', state]
     const child = Child.launch(asNobody([VMBRIDGE, 'daemon', '--log-format', 'json', ...args]), { env })
     t.teardown(() => child.close('SIGTERM'))
     const fate = await Promise.race([

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { qemuCommand } from '../../src/daemon/daemon.js'
-import { scratch } from '../cli/command.js'
+import { scratch, socketsIn } from '../cli/command.js'
 import { Child } from '../helpers/child.js'
 import { startDaemon } from '../helpers/daemon.js'
 import { requires } from '../helpers/requires.js'
@@ -18,14 +18,7 @@ t.setTimeout(90_000)
 const A = '52:54:00:00:00:0a'
 
 const argsFor = (folder: string, ...more: string[]) => {
-  const places = [
-    '--socket',
-    join(folder, 's'),
-    '--control',
-    join(folder, 'c'),
-    '--state-dir',
-    join(folder, 'd'),
-  ]
+  const places = [...socketsIn(folder), '--state-dir', join(folder, 'd')]
   return ['daemon', ...places, '--uplink', 'none', ...more]
 }
 
