@@ -15,7 +15,7 @@ enum Counter {
 };
 
 // How many cells a port has.
-constexpr int kCounters = 14;
+constexpr int kCounters = 15;
 
 }  // namespace vmbridge
 

@@ -6,6 +6,9 @@
 import { join, resolve } from 'node:path'
 import { CONTROL_NAME, controlBeside, ownPlace, SOCKET_NAME, stateFolderFor } from '../config/paths.js'
 import type { DaemonSettings, DhcpSettings } from '../daemon/settings.js'
+import { parseBootRules } from '../dhcp/boot.js'
+import { parseOptions } from '../dhcp/option-config.js'
+import { DNS, DOMAIN } from '../dhcp/options.js'
 import { UsageError } from '../errors.js'
 import { LOG_LEVELS } from '../log.js'
 import { native } from '../native.js'
@@ -24,6 +27,11 @@ import type { Parsed } from './options.js'
 import { parseChoice, parseMode, parseMtu, parseSeconds } from './values.js'
 
 export const DEFAULT_GATEWAY = '192.168.105.1/24'
+/** Those that are of no use without the DHCP server. */
+const DHCP_OPTIONS = [
+  ...(['dhcp-range', 'dhcp-exclude', 'dhcp-option', 'dhcp-boot'] as const),
+  ...(['dns', 'domain', 'lease-time'] as const),
+]
 const DEFAULT_MODE = '0660'
 /** (gid_t)-1 means: leave it. */
 const MAX_GID = 0xfffffffe
@@ -114,9 +122,7 @@ function parseGateway(text: string): Cidr {
 /** Another segment behind a socket mostly has a DHCP server: ours is there only when something of it is asked for. */
 function parseDhcp(parsed: Parsed, uplink: UplinkChoice, gateway: Cidr): DhcpSettings | undefined {
   const { get, all, has } = parsed
-  const asked = ['dhcp-range', 'dhcp-exclude', 'dns', 'domain', 'lease-time'].find(
-    name => all(name).length > 0,
-  )
+  const asked = DHCP_OPTIONS.find(name => all(name).length > 0)
   if (has('no-dhcp')) {
     if (asked === undefined) return undefined
     throw new UsageError(`--no-dhcp and --${asked} contradict each other`, 'leave one of them out')
@@ -125,7 +131,18 @@ function parseDhcp(parsed: Parsed, uplink: UplinkChoice, gateway: Cidr): DhcpSet
   const range = get('dhcp-range')
   const domain = get('domain')
   const leaseTime = get('lease-time')
+  const { options, nextServer } = parseOptions(all('dhcp-option'))
+  for (const [name, { code }] of [
+    ['dns', DNS],
+    ['domain', DOMAIN],
+  ] as const) {
+    if (options.has(code) && all(name).length > 0)
+      throw new UsageError(`--${name} and --dhcp-option ${name}= say the same`, 'leave one of them out')
+  }
   return {
+    options,
+    boot: parseBootRules(all('dhcp-boot')),
+    ...(nextServer === undefined ? {} : { nextServer }),
     exclude: all('dhcp-exclude').map(text => parseRange('dhcp-exclude', text, gateway)),
     dns: all('dns').map(parseDns),
     ...(range === undefined ? {} : { range: parseRange('dhcp-range', range, gateway) }),

@@ -32,6 +32,18 @@ export const command: Command = {
     'no-dhcp': { help: 'no DHCP server, and no guard of DHCP at the uplink' },
     dns: { value: 'IP', multiple: true, help: 'DNS servers that DHCP names', fallback: 'the gateway' },
     domain: { value: 'NAME', help: 'the domain that DHCP names' },
+    'dhcp-option': {
+      value: 'NAME=VALUE',
+      multiple: true,
+      separator: ';',
+      help: 'ntp=IP, search=NAME, static-routes=NET,IP and so on, or NUMBER=HEX; router=none leaves a default out',
+    },
+    'dhcp-boot': {
+      value: '[MATCH:]FILE[,NEXT-SERVER[,SERVER-NAME]]',
+      multiple: true,
+      separator: ';',
+      help: 'the boot file, for all or for MATCH: ipxe, bios, efi-x64, efi-arm64 and so on',
+    },
     'lease-time': { value: 'TIME', help: 'how long a lease lasts: 3600, 90m, 12h', fallback: '1h' },
     mtu: { value: 'N', help: 'bytes of an IP packet: of the TAP, and what DHCP tells', fallback: '1500' },
     control: { value: 'PATH', help: 'the control socket', fallback: '/run/vmbridge/control.sock for root' },

@@ -1,6 +1,6 @@
 /**
  * The command line's entry: finds the command, loads its module and nothing else, and turns errors into one
- * line on stderr and an exit status (1 for a failure, 2 for wrong usage, 3 from `status` when no daemon answers).
+ * line on stderr and an exit status (1 for a failure, 2 for wrong usage, 3 when no daemon answers).
  */
 
 import { writeSync } from 'node:fs'
@@ -25,12 +25,19 @@ const COMMANDS: Record<string, { load: () => Promise<CommandModule>; summary: st
     summary: 'join this or another network namespace to the segment (Linux)',
   },
   status: { load: () => import('./status.js'), summary: 'show uplink, ports, addresses, drops and leases' },
+  leases: { load: () => import('./leases.js'), summary: 'show who has which address, or release one' },
+  reservations: {
+    load: () => import('./reservations.js'),
+    summary: 'keep addresses for one client each',
+  },
 }
+
+const NAME_WIDTH = Math.max(...Object.keys(COMMANDS).map(name => name.length))
 
 const USAGE = [
   'vmbridge: a userspace Ethernet switch for virtual machines\n',
   'usage: vmbridge COMMAND [OPTION]...\n',
-  ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`),
+  ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(NAME_WIDTH)} ${summary}`),
   '\nvmbridge COMMAND --help shows a command with examples; vmbridge --version the version.',
   '',
 ].join('\n')

@@ -11,6 +11,8 @@ export interface Option {
   value?: string
   /** May be given more than once. */
   multiple?: boolean
+  /** What stands between several in the environment; a comma unless values hold commas. */
+  separator?: string
   /** The environment may name several, for a command that takes them all; this one takes the first. */
   environmentList?: boolean
   help: string
@@ -79,8 +81,8 @@ export function parseCommand(
     if (typeof given === 'string') return [given]
     const fromEnvironment = env[environmentName(name)]
     if (fromEnvironment === undefined || fromEnvironment === '') return []
-    const { multiple, environmentList } = command.options[name] ?? {}
-    return multiple || environmentList ? fromEnvironment.split(',') : [fromEnvironment]
+    const { multiple, environmentList, separator = ',' } = command.options[name] ?? {}
+    return multiple || environmentList ? fromEnvironment.split(separator) : [fromEnvironment]
   }
   return {
     get: name => all(name)[0],

@@ -2,93 +2,49 @@
  * `vmbridge status`: what the daemon knows, as tables or as JSON.
  */
 
-import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
-import { CONTROL_NAME, controlBeside, findInRun } from '../config/paths.js'
-import type { DaemonStatus, NetworkStatus, PortStatus } from '../control/api.js'
-import { ControlClient } from '../control/client.js'
-import { BridgeError, UsageError } from '../errors.js'
-import type { Command, Parsed } from './options.js'
+import type { DhcpStatus, NetworkStatus, PortStatus, DaemonStatus } from '../control/api.js'
+import { UsageError } from '../errors.js'
 import { printable } from '../printable.js'
-import { shellQuote } from '../shell.js'
+import { ASK_OPTIONS, askDaemon, print, printJson } from './ask.js'
+import { leaseTable } from './leases.js'
+import type { Command, Parsed } from './options.js'
 import { table } from './table.js'
+import { duration, when } from './words.js'
 
 export const command: Command = {
   name: 'status',
   summary: 'Shows the uplink, ports with their addresses, traffic and drops, the FDB and the leases.',
-  options: {
-    control: { value: 'PATH', help: "the daemon's control socket", fallback: "the daemon's default" },
-    socket: { value: 'PATH', environmentList: true, help: 'find the daemon by its VM socket instead' },
-    json: { help: 'print everything as JSON' },
-  },
+  options: { ...ASK_OPTIONS, json: { help: 'print everything as JSON' } },
   examples: [
     ['vmbridge status', 'tables for people'],
     ["vmbridge status --json | jq '.networks[].leases'", 'the leases, for programs'],
   ],
 }
 
-const EXIT_NO_DAEMON = 3
-
-export async function run({ get, has, operands }: Parsed): Promise<number> {
+export function run(parsed: Parsed): Promise<number> {
+  const { has, operands } = parsed
   if (operands.length > 0) {
     throw new UsageError(`status takes no operand, but got "${operands[0]}"`, 'vmbridge status --help')
   }
-  const socket = get('socket')
-  const control = get('control') ?? controlOf(socket)
-  let status: DaemonStatus
-  try {
-    status = await new ControlClient(control).status()
-  } catch (error) {
-    if (!(error instanceof BridgeError) || error.code !== 'ERR_NO_DAEMON') throw error
-    return noDaemon(error.message, get('control') ?? control, socket)
-  }
-  if (socket !== undefined && !status.networks.some(({ sockets }) => sockets.includes(resolve(socket)))) {
-    return noDaemon(`no daemon answers for ${socket}`, control, socket)
-  }
-  await print(has('json') ? `${escapeControls(JSON.stringify(status, null, 2))}\n` : render(status))
-  return 0
-}
-
-/** Where the daemon of that VM socket, or the default one, is asked. */
-function controlOf(socket: string | undefined): string {
-  const beside = socket === undefined ? '' : controlBeside(resolve(socket))
-  return existsSync(beside) ? beside : findInRun(CONTROL_NAME)
-}
-
-function noDaemon(message: string, control: string, socket: string | undefined): number {
-  let start = 'vmbridge daemon'
-  if (socket !== undefined) start += ` --socket ${shellQuote(socket)}`
-  else if (control !== findInRun(CONTROL_NAME)) start += ` --control ${shellQuote(control)}`
-  process.stderr.write(`vmbridge: ${message}\n  start one with: ${start}\n`)
-  return EXIT_NO_DAEMON
-}
-
-/** Writes all of it, however slowly it is read; rejects when it cannot be written. */
-function print(text: string): Promise<void> {
-  return new Promise((done, failed) => {
-    process.stdout.on('error', failed)
-    process.stdout.write(text, error => (error ? failed(error) : done()))
+  return askDaemon(parsed, async daemon => {
+    const status = await daemon.status()
+    await (has('json') ? printJson(status) : print(render(status, Date.now())))
+    return 0
   })
 }
 
-/** JSON leaves DEL and the C1 controls as they are; a terminal obeys some of them. */
-function escapeControls(json: string): string {
-  return json.replace(/[\u007f-\u009f]/g, character => `\\u00${character.charCodeAt(0).toString(16)}`)
-}
-
-export function render({ pid, version, uptime, networks }: DaemonStatus): string {
+/** As of `now`, in ms since the epoch. */
+export function render({ pid, version, uptime, networks }: DaemonStatus, now: number): string {
   const head = `vmbridge ${version}, PID ${pid}, up ${duration(uptime)}\n`
-  return printable(head + networks.map(renderNetwork).join('\n'))
+  return printable(head + networks.map(network => renderNetwork(network, now)).join('\n'))
 }
 
-function renderNetwork(network: NetworkStatus): string {
+function renderNetwork(network: NetworkStatus, now: number): string {
   const { uplink, dhcp } = network
   const lines = [
     `network ${network.name}: gateway ${network.gateway}, MTU ${network.mtu}, sockets ${network.sockets.join(' ')}`,
     `uplink ${[uplink.kind, uplink.name].filter(Boolean).join(' ')}: ${uplink.state}${uplink.detail ? ` (${uplink.detail})` : ''}`,
-    dhcp === undefined
-      ? 'DHCP off'
-      : `DHCP ${dhcp.range}, ${dhcp.free} free${dhcp.degraded ? ', DEGRADED: leases cannot be written' : ''}`,
+    dhcp === undefined ? 'DHCP off' : dhcpLine(dhcp),
   ]
   const ports = table(
     ['PORT', 'ROLE', 'MAC', 'IP', 'RX', 'RX BYTES', 'TX', 'TX BYTES', 'DROPS', 'PEER'],
@@ -98,11 +54,48 @@ function renderNetwork(network: NetworkStatus): string {
     ['MAC', 'PORT', 'AGE'],
     network.fdb.map(({ mac, port, age }) => [mac, port, `${age}s`]),
   )
-  const leases = table(
-    ['IP', 'MAC', 'HOSTNAME', 'STATE', 'EXPIRES'],
-    network.leases.map(({ ip, mac, hostname, state, expires }) => [ip, mac, hostname ?? '-', state, expires]),
+  const neighbors = table(
+    ['IP', 'MAC', 'PORT', 'HOW', 'FIRST SEEN', 'LAST SEEN', 'MOVES'],
+    network.neighbors.map(({ ip, mac, port, how, firstSeen, lastSeen, moves }) => [
+      ip,
+      mac,
+      port,
+      how,
+      `${duration(firstSeen)} ago`,
+      `${duration(lastSeen)} ago`,
+      String(moves),
+    ]),
   )
-  return [...lines, '', ports, 'FDB', fdb, 'LEASES', leases].join('\n')
+  const leases = leaseTable(network.leases, now)
+  const sections = ['FDB', fdb, 'NEIGHBORS', neighbors, 'LEASES', leases]
+  const conflicts = dhcp?.conflicts ?? []
+  if (conflicts.length > 0) sections.push('CONFLICTS', conflictTable(conflicts, now))
+  return [...lines, '', ports, ...sections].join('\n')
+}
+
+function dhcpLine({ range, free, reservations, degraded }: DhcpStatus): string {
+  return [
+    `DHCP ${range}, ${free} free`,
+    reservations ? `, ${reservations} reserved` : '',
+    degraded ? ', DEGRADED: leases cannot be written' : '',
+  ].join('')
+}
+
+/** Leased addresses that other stations claim: who has the lease, and who says that the address is his. */
+function conflictTable(conflicts: NonNullable<DhcpStatus['conflicts']>, now: number): string {
+  return table(
+    ['IP', 'LEASED TO', 'PORT', 'HOSTNAME', 'CLAIMED BY', 'PORT', 'SINCE', 'CLAIMS'],
+    conflicts.map(({ ip, lease, claim, since, count }) => [
+      ip,
+      lease.mac,
+      lease.port,
+      lease.hostname ?? '-',
+      claim.mac,
+      claim.port,
+      when(since, now),
+      String(count),
+    ]),
+  )
 }
 
 function portRow(port: PortStatus): string[] {
@@ -121,10 +114,4 @@ function portRow(port: PortStatus): string[] {
     drops.join(',') || '-',
     peer,
   ]
-}
-
-function duration(seconds: number): string {
-  const hours = Math.floor(seconds / 3600)
-  const minutes = Math.floor((seconds % 3600) / 60)
-  return [hours ? `${hours}h` : '', hours || minutes ? `${minutes}m` : '', `${seconds % 60}s`].join('')
 }

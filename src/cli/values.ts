@@ -3,6 +3,7 @@
  */
 
 import { UsageError } from '../errors.js'
+import { formatMac, isStationMac, parseMac } from '../wire/mac.js'
 
 /** IPv4's least MTU that every host must take (RFC 791), and the most a TAP takes. */
 const MIN_MTU = 576
@@ -44,4 +45,26 @@ export function parseSeconds(name: string, text: string): number {
     throw new UsageError(`--${name} ${text} is not a time from ${MIN_LEASE}s to 366d`, `--${name} 1h`)
   }
   return seconds
+}
+
+/** A MAC that one station can have, as the daemon writes it. */
+export function parseClientMac(name: string, text: string): string {
+  const mac = parseMac(text)
+  if (mac !== undefined && isStationMac(mac.hi, mac.lo)) return formatMac(mac.hi, mac.lo)
+  throw new UsageError(`--${name} ${text} is not the MAC of one station`, `--${name} 52:54:00:12:34:56`)
+}
+
+/** DHCP's client identifier, 2 to 255 octets (RFC 2132 §9.14): hexadecimal digits, colons between octets or none. */
+export function parseClientId(name: string, text: string): string {
+  if (/^(?:[0-9a-f]{2}:?){1,254}[0-9a-f]{2}$/i.test(text)) return text.replaceAll(':', '').toLowerCase()
+  throw new UsageError(
+    `--${name} ${text} is not 2 to 255 octets in hexadecimal`,
+    `--${name} 01:52:54:00:12:34:56`,
+  )
+}
+
+/** A host name of one label (RFC 1123 §2.1). */
+export function parseLabel(name: string, text: string): string {
+  if (/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i.test(text)) return text
+  throw new UsageError(`--${name} ${text} is not a host name without dots`, `--${name} web-1`)
 }

@@ -1,6 +1,16 @@
 /**
- * What the daemon answers on its control socket: HTTP on a Unix socket, JSON, version 1. GET /v1/status.
- * Times are ISO 8601 in UTC, ages and uptimes whole seconds, MAC addresses lower case with colons.
+ * What the daemon answers on its control socket: HTTP on a Unix socket, JSON, version 1. Times are ISO 8601 in UTC,
+ * ages and uptimes whole seconds, MAC addresses lower case with colons, client identifiers hexadecimal digits.
+ *
+ *   GET    /v1/status                DaemonStatus
+ *   GET    /v1/leases                LeaseList
+ *   DELETE /v1/leases/WHICH          LeaseRelease; WHICH is an IP or a MAC
+ *   GET    /v1/reservations          ReservationList
+ *   POST   /v1/reservations          201 and ReservationAdded; takes ReservationRecord as JSON, at most 64 KiB
+ *   DELETE /v1/reservations/WHICH    ReservationRemoved; WHICH is an IP, MAC, client identifier or name
+ *
+ * All but status take `?network=NAME`; without it a daemon's only network is meant. What fails answers
+ * ControlErrorBody with 400, 403, 404, 405, 409, 413 or 500. One request a connection: it is closed after the answer.
  */
 
 export interface UplinkStatus {
@@ -48,13 +58,40 @@ export interface FdbStatus {
   age: number
 }
 
+/** An address that a station claims. */
+export interface NeighborStatus {
+  /** IPv4 or IPv6. */
+  ip: string
+  mac: string
+  port: string
+  /** By what the claim was heard last. */
+  how: 'arp' | 'nd'
+  /** Seconds since the first time, and since the last. */
+  firstSeen: number
+  lastSeen: number
+  /** How often the address went to another MAC or another port. */
+  moves: number
+}
+
 export interface LeaseStatus {
   ip: string
   mac: string
   clientId?: string
   hostname?: string
+  /** The port behind which the MAC was heard last, where it is known. */
+  port?: string
   state: string
   expires: string
+}
+
+/** A leased address that another station claims. */
+export interface ConflictStatus {
+  ip: string
+  lease: { mac: string; port: string; hostname?: string }
+  claim: { mac: string; port: string }
+  /** When it was noticed first. */
+  since: string
+  count: number
 }
 
 export interface DhcpStatus {
@@ -63,6 +100,10 @@ export interface DhcpStatus {
   free: number
   /** Leases could not be written to disk: known ones are renewed, new ones refused. */
   degraded: boolean
+  /** Leased addresses that other stations claim. */
+  conflicts: ConflictStatus[]
+  /** How many addresses are reserved. */
+  reservations: number
   /** Messages since the start, by type; drops by reason. */
   counters: {
     received: Record<string, number>
@@ -79,6 +120,8 @@ export interface NetworkStatus {
   uplink: UplinkStatus
   ports: PortStatus[]
   fdb: FdbStatus[]
+  /** Who claims which address, as ARP and neighbour discovery told it in passing; IPv4 first. */
+  neighbors: NeighborStatus[]
   dhcp?: DhcpStatus
   leases: LeaseStatus[]
 }
@@ -90,8 +133,67 @@ export interface DaemonStatus {
   networks: NetworkStatus[]
 }
 
+export interface LeaseList {
+  network: string
+  leases: LeaseStatus[]
+}
+
+export interface LeaseRelease {
+  network: string
+  /** The leases that ended, or the declined address that was taken back; one or more. */
+  released: LeaseStatus[]
+}
+
+/** An address that is kept for one client; exactly one of mac, clientId and name tells which. */
+export interface ReservationRecord {
+  ip: string
+  mac?: string
+  clientId?: string
+  /** The client's own name, in whatever case. */
+  name?: string
+  /** What it is told that its name is. */
+  hostname?: string
+}
+
+export interface ReservationList {
+  network: string
+  reservations: ReservationRecord[]
+}
+
+export interface ReservationAdded {
+  network: string
+  reservation: ReservationRecord
+  /** What to know about it, for people: that another client has the address for now. */
+  note?: string
+}
+
+export interface ReservationRemoved {
+  network: string
+  removed: ReservationRecord
+}
+
+/** The process at the other end, as the kernel knew it when it connected; a number it did not know is -1. */
+export interface Peer {
+  pid: number
+  uid: number
+  /** Its primary group. */
+  gid: number
+}
+
+/** What the daemon can do; a BridgeError that they throw, or reject with, is answered with its code. */
 export interface ControlHandlers {
   status(): DaemonStatus
+  /** The DHCP side of the network of that name, or of the only one. */
+  dhcp(network: string | undefined): DhcpHandlers
+}
+
+/** `which` is as it came from outside; a change has been found to be allowed. */
+export interface DhcpHandlers {
+  leases(): LeaseList
+  release(which: string, peer: Peer): Promise<LeaseRelease>
+  reservations(): ReservationList
+  reserve(wanted: ReservationRecord, peer: Peer): Promise<ReservationAdded>
+  unreserve(which: string, peer: Peer): Promise<ReservationRemoved>
 }
 
 export interface ControlErrorBody {

@@ -1,57 +1,102 @@
 /**
- * The control socket's server. Who may ask is decided by the socket's file mode.
+ * The control socket's server. Who may ask is decided by the socket's file mode; who may change things by the peer's
+ * credentials (access.ts). They are why connections are accepted by the listener that VMs plug into, which knows
+ * the peer, and are handed to an HTTP server that listens on nothing itself.
  */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { claimSocket, type ClaimedSocket, type SocketRights } from '../ports/claim.js'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { BridgeError } from '../errors.js'
+import type { SocketRights } from '../ports/claim.js'
+import { Listener } from '../ports/listener.js'
+import { requireChange, type Access } from './access.js'
 import type { ControlErrorBody, ControlHandlers } from './api.js'
+import { readBody } from './body.js'
+import { Connections } from './connections.js'
+import { routeOf, statusOf } from './routes.js'
 
-/** How long a connection may last, in ms: one of ours takes a few. And how many may be open at once. */
-const MAX_DURATION = 2000
-const MAX_CONNECTIONS = 64
+/** pino's face, as far as it is needed. */
+export interface ControlLog {
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export interface ControlServerOptions {
+  path: string
+  rights: SocketRights
+  handlers: ControlHandlers
+  log: ControlLog
+}
 
 export class ControlServer {
   readonly path: string
-  readonly #claimed: ClaimedSocket
-  readonly #server: Server
+  readonly #access: Access
+  readonly #handlers: ControlHandlers
+  readonly #log: ControlLog
+  readonly #listener: Listener
+  readonly #connections: Connections
 
-  constructor(path: string, rights: SocketRights, handlers: ControlHandlers) {
+  /** @throws BridgeError as claimSocket does */
+  constructor({ path, rights, handlers, log }: ControlServerOptions) {
     this.path = path
-    this.#claimed = claimSocket(path, rights)
-    this.#server = createServer((request, response) => answer(handlers, request, response))
-    this.#server.maxConnections = MAX_CONNECTIONS
-    this.#server.on('connection', socket => {
-      const limit = setTimeout(() => socket.destroy(), MAX_DURATION)
-      socket.on('close', () => clearTimeout(limit))
+    this.#access = { path, gid: rights.gid }
+    this.#handlers = handlers
+    this.#log = log
+    const http = createServer((request, response) => void this.#serve(request, response))
+    const connections = new Connections(socket => http.emit('connection', socket))
+    this.#connections = connections
+    this.#listener = new Listener({
+      path,
+      ...rights,
+      onConnection: (fd, peer) => connections.add(fd, peer),
+      onRefused: (reason, refused) =>
+        log.warn(
+          { event: 'control.refused', socket: path, reason, refused },
+          `a question was refused: ${reason}`,
+        ),
     })
-    this.#server.listen({ fd: this.#claimed.fd })
+    this.#listener.start()
   }
 
-  close(): Promise<void> {
-    this.#claimed.unlink()
-    this.#server.closeAllConnections()
-    return new Promise(resolve => this.#server.close(() => resolve()))
+  close(): void {
+    this.#listener.close()
+    this.#connections.close()
   }
-}
 
-function answer(handlers: ControlHandlers, request: IncomingMessage, response: ServerResponse): void {
-  request.resume()
-  const [pathname] = (request.url ?? '').split('?')
-  if (pathname !== '/v1/status') {
-    return send(response, 404, { error: { code: 'ERR_NOT_FOUND', message: `there is no ${pathname}` } })
+  /** Never rejects. */
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket } = request
+    // What was sent behind the first request gets no answer, and costs no work.
+    if (!this.#connections.take(socket)) return void request.resume()
+    response.on('error', () => {})
+    try {
+      const { status, body } = await this.#answer(request)
+      send(response, status, body)
+    } catch (error) {
+      const { code, message, hint } = error instanceof BridgeError ? error : this.#fault(request, error)
+      send(response, statusOf(code), { error: { code, message, ...(hint !== undefined && { hint }) } })
+    }
+    this.#connections.limit(socket)
   }
-  if (request.method !== 'GET') {
-    return send(response, 405, { error: { code: 'ERR_METHOD', message: `${pathname} answers GET only` } })
+
+  async #answer(request: IncomingMessage): Promise<{ status: number; body: object }> {
+    const { method = '', url = '', socket } = request
+    const peer = this.#connections.peerOf(socket)!
+    const body = await readBody(request)
+    const { route, which, network } = routeOf(method, url)
+    if (route.isChange) requireChange(this.#access, peer)
+    this.#connections.hold(socket)
+    const answer = await route.run(this.#handlers, network, { which, body, peer })
+    return { status: route.status ?? 200, body: answer }
   }
-  try {
-    send(response, 200, handlers.status())
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    send(response, 500, { error: { code: 'ERR_INTERNAL', message } })
+
+  /** A mistake of ours: the log has where, the peer only what. */
+  #fault({ method, url }: IncomingMessage, error: unknown): BridgeError {
+    this.#log.error({ event: 'control.error', err: error, method, url }, 'a question could not be answered')
+    return new BridgeError('ERR_INTERNAL', error instanceof Error ? error.message : String(error))
   }
 }
 
 function send(response: ServerResponse, status: number, body: object | ControlErrorBody): void {
-  response.writeHead(status, { 'content-type': 'application/json' })
+  response.writeHead(status, { 'content-type': 'application/json', connection: 'close' })
   response.end(`${JSON.stringify(body)}\n`)
 }

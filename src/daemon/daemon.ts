@@ -17,6 +17,7 @@ import { version } from '../version.js'
 import { formatCidr } from '../wire/ipv4.js'
 import { ownPlace } from '../config/paths.js'
 import { formatMac } from '../wire/mac.js'
+import { dhcpOf } from './dhcp-control.js'
 import { Network } from './network.js'
 import { Pidfile } from './pidfile.js'
 import type { DaemonSettings } from './settings.js'
@@ -30,6 +31,7 @@ export class Daemon {
   readonly #network: Network
   readonly #version = version()
   readonly #startedAt = performance.now()
+  #isStopped = false
   #control: ControlServer | undefined
   #pidfile: Pidfile | undefined
 
@@ -46,6 +48,8 @@ export class Daemon {
     if (network.sockets.some(path => dirname(path) === run)) makeFolder(run)
     try {
       await this.#network.start()
+      // A signal may have come meanwhile, and what is made now would stay.
+      if (this.#isStopped) return
       this.#control = this.#openControl()
       if (pidfile !== undefined) this.#pidfile = new Pidfile(pidfile)
     } catch (error) {
@@ -56,7 +60,8 @@ export class Daemon {
   }
 
   async stop(): Promise<void> {
-    await this.#control?.close()
+    this.#isStopped = true
+    this.#control?.close()
     await this.#network.stop()
     this.#pidfile?.remove()
     this.#pidfile = undefined
@@ -71,12 +76,20 @@ export class Daemon {
     }
   }
 
-  /** Who may plug a VM in may also look. */
+  /** Who may plug a VM in may also look; changes are for fewer. */
   #openControl(): ControlServer {
     const { control, controlFallback, network } = this.#settings
     const open = (path: string): ControlServer => {
       if (dirname(path) === ownPlace().run) makeFolder(dirname(path))
-      return new ControlServer(path, network.rights, { status: () => this.status() })
+      return new ControlServer({
+        path,
+        rights: network.rights,
+        log: this.#log,
+        handlers: {
+          status: () => this.status(),
+          dhcp: name => dhcpOf([this.#network], name, this.#log),
+        },
+      })
     }
     try {
       return open(control)

@@ -6,29 +6,24 @@
 import { classifyDhcp, DHCP_TO_SERVER } from '../dhcp/guard.js'
 import type { DhcpServer } from '../dhcp/server.js'
 import type { Service } from '../ports/service-port.js'
+import type { Port } from '../switch/port.js'
 import { arpTargetIp, isArpIpv4 } from '../wire/arp.js'
-import { ETHERNET_HEADER, ETHERNET_SOURCE, ETHERTYPE_ARP, etherType } from '../wire/ethernet.js'
-import { macHigh, macLow } from '../wire/mac.js'
+import { ETHERNET_HEADER, ETHERTYPE_ARP, etherType } from '../wire/ethernet.js'
 
 export interface DhcpServiceOptions {
   serverIp: number
   answersArp: boolean
 }
 
-/** The name of the port behind which a station was last heard. */
-export type Locate = (macHigh: number, macLow: number) => string | undefined
-
 export class DhcpService implements Service {
   readonly #server: DhcpServer
   readonly #serverIp: number
   readonly #answersArp: boolean
-  readonly #locate: Locate
 
-  constructor(server: DhcpServer, { serverIp, answersArp }: DhcpServiceOptions, locate: Locate) {
+  constructor(server: DhcpServer, { serverIp, answersArp }: DhcpServiceOptions) {
     this.#server = server
     this.#serverIp = serverIp
     this.#answersArp = answersArp
-    this.#locate = locate
   }
 
   wants(bytes: Uint8Array, at: number, length: number): boolean {
@@ -41,9 +36,7 @@ export class DhcpService implements Service {
     )
   }
 
-  handleFrame(bytes: Uint8Array, at: number, length: number): void {
-    const source = at + ETHERNET_SOURCE
-    const port = this.#locate(macHigh(bytes, source), macLow(bytes, source)) ?? '-'
-    this.#server.handleFrame(bytes, at, length, port)
+  handleFrame(bytes: Uint8Array, at: number, length: number, port: Port | undefined): void {
+    this.#server.handleFrame(bytes, at, length, port?.name ?? '-')
   }
 }

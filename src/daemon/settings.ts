@@ -2,6 +2,7 @@
  * What a daemon is told, once its words are checked: src/cli/daemon-settings.ts reads them from the command line.
  */
 
+import type { BootRule } from '../dhcp/boot.js'
 import type { LogFormat, LogLevel } from '../log.js'
 import type { SocketRights } from '../ports/claim.js'
 import type { UplinkChoice } from '../uplink/uplink.js'
@@ -14,6 +15,11 @@ export interface DhcpSettings {
   /** The default is the gateway. */
   dns: number[]
   domain?: string
+  /** Code to encoded value, in place of the defaults; an empty value leaves a default out. */
+  options: ReadonlyMap<number, Uint8Array>
+  /** The next server for everybody, a uint32. */
+  nextServer?: number
+  boot: readonly BootRule[]
   /** Seconds. */
   leaseSeconds?: number
 }

@@ -3,7 +3,8 @@
  */
 
 import { readFileSync } from 'node:fs'
-import type { NetworkStatus, PortStatus } from '../control/api.js'
+import type { NeighborStatus, NetworkStatus, PortStatus } from '../control/api.js'
+import type { Neighbor } from '../neighbors/neighbors.js'
 import {
   DROP_REASONS,
   FDB_MOVES,
@@ -14,6 +15,7 @@ import {
   TX_FRAMES,
 } from '../switch/counters.js'
 import type { Port } from '../switch/port.js'
+import type { Switch } from '../switch/switch.js'
 import { formatCidr } from '../wire/ipv4.js'
 import { formatMac } from '../wire/mac.js'
 import type { Network } from './network.js'
@@ -33,7 +35,8 @@ export function networkStatus(network: Network): NetworkStatus {
   const leases = served?.leases ?? []
   const bound = new Map(leases.filter(({ state }) => state === 'bound').map(({ mac, ip }) => [mac, ip]))
   const macs = group(fdb.map(({ port, mac }) => [port, mac]))
-  const claims = group(network.neighbors.list(now).map(({ portId, ip }) => [portId, ip]))
+  const claimed = network.neighbors.list(now)
+  const claims = group(claimed.map(({ portId, ip }) => [portId, ip]))
   return {
     name: settings.name,
     sockets: settings.sockets,
@@ -44,6 +47,7 @@ export function networkStatus(network: Network): NetworkStatus {
       portStatus(network, port, macs.get(port.name) ?? [], claims.get(port.id) ?? [], bound),
     ),
     fdb,
+    neighbors: claimed.map(neighbor => neighborStatus(neighbor, sw, now)),
     leases,
     ...(served && {
       dhcp: {
@@ -51,6 +55,8 @@ export function networkStatus(network: Network): NetworkStatus {
         exclude: served.exclude,
         free: served.free,
         degraded: served.degraded,
+        conflicts: served.conflicts,
+        reservations: network.reservations?.list().length ?? 0,
         counters: served.counters,
       },
     }),
@@ -83,6 +89,19 @@ function portStatus(
     unlearnt: counters[FDB_REFUSED],
     queued: vm?.stream.io.queuedBytes() ?? 0,
     ...(vm && { peer: peerStatus(vm.peer), since: new Date(vm.since).toISOString() }),
+  }
+}
+
+function neighborStatus(neighbor: Neighbor, sw: Switch, now: number): NeighborStatus {
+  const { ip, mac, portId, how, firstSeen, lastSeen, moves } = neighbor
+  return {
+    ip,
+    mac,
+    port: sw.portById(portId)?.name ?? '-',
+    how,
+    firstSeen: Math.floor((now - firstSeen) / 1000),
+    lastSeen: Math.floor((now - lastSeen) / 1000),
+    moves,
   }
 }
 

@@ -6,40 +6,67 @@
 // promise, and a save begun there would stand still until something else did.
 //
 // When the disk fails, a lease that is on disk and not over yet is renewed from memory: the file knows
-// who has the address, if not until when. A new lease is refused and what it displaced is put back.
+// who has the address, if not until when. A new lease is refused and what it displaced is put back. Until the disk
+// is back a save is tried every RETRY, whether anybody asks for anything or not.
 
+import type { DhcpClock } from './clock.js'
 import type { DhcpLog, LeaseStore } from './lease-store.js'
 import type { ClientKey, Lease } from './leases.js'
 import type { AddressPool } from './pool.js'
+import { BridgeError, hasCode } from '../errors.js'
+import { MAX_POOL } from './range.js'
 
-/** Called once: true if the lease stands and its ACK may leave. */
-export type Committed = (stands: boolean) => void
+/** How long after a save that failed another is tried, in ms. */
+export const RETRY = 2000
+
+/**
+ * What became of a lease: it `stands` and its ACK may leave; it is `gone`, since the client released or declined it
+ * meanwhile or another took the address; it was `refused`, since it could not be saved.
+ */
+export type Outcome = 'stands' | 'gone' | 'refused'
+
+/** Called once, and must not throw; never if the same client asked again before the save, which then answers that instead. */
+export type Committed = (outcome: Outcome) => void
 
 interface Commit {
   readonly lease: Lease
-  readonly isRenewal: boolean
   readonly committed: Committed
+  /** False if it was over before the save began: what the client has by the end of it is another lease. */
+  isCovered: boolean
 }
 
+/** A client's lease that no save has covered yet. */
+interface Unsaved {
+  readonly ip: number
+  /** The saved leases that it displaced. */
+  before: Lease[]
+}
+
+/** What the committer needs of the pool. */
+export type CommitPool = Pick<AddressPool, 'leaseOf' | 'leaseAt' | 'put' | 'remove' | 'takeChanges' | 'state'>
+
 export interface LeaseCommitterOptions {
-  pool: AddressPool
+  pool: CommitPool
   store: LeaseStore
   log: DhcpLog
-  clock: { now(): number }
+  clock: DhcpClock
 }
 
 export class LeaseCommitter {
-  readonly #pool: AddressPool
+  readonly #pool: CommitPool
   readonly #store: LeaseStore
   readonly #log: DhcpLog
-  readonly #clock: { now(): number }
+  readonly #clock: DhcpClock
   /** What the next save will cover; a client that asks again replaces its own entry. */
   #waiting = new Map<ClientKey, Commit>()
-  /** Clients whose lease no save has covered yet, with the saved leases that it displaced. */
-  readonly #unsaved = new Map<ClientKey, Lease[]>()
-  #dirty = false
+  readonly #unsaved = new Map<ClientKey, Unsaved>()
+  /** How often the next save was asked for: never less than half of the changes that it has to cover. */
+  #asked = 0
+  #isListed = true
   #running: Promise<void> | undefined
   #degraded = false
+  #cancelRetry: (() => void) | undefined
+  #isClosed = false
 
   constructor({ pool, store, log, clock }: LeaseCommitterOptions) {
     this.#pool = pool
@@ -57,25 +84,28 @@ export class LeaseCommitter {
   commit(lease: Lease, committed: Committed): void {
     const { key, ip } = lease
     const former = this.#pool.leaseOf(key)
-    const isLive = former?.ip === ip && former.expires > this.#clock.now()
-    const isRenewal = isLive && !this.#unsaved.has(key)
-    if (!isRenewal) {
-      const displaced = this.#pool.leaseAt(ip)
+    const displaced = this.#pool.leaseAt(ip)
+    const other = displaced === former ? undefined : displaced
+    if (!this.#isKnown(lease)) {
       const before = this.#savedBehind(former)
-      if (displaced && displaced !== former) {
-        before.push(...this.#savedBehind(displaced))
-        this.#waiting.delete(displaced.key)
-      }
-      this.#unsaved.set(key, before)
+      before.push(...this.#savedBehind(other))
+      this.#unsaved.set(key, { ip, before })
     }
+    const beaten = other && this.#waiting.get(other.key)
+    if (beaten) this.#waiting.delete(beaten.lease.key)
     this.#pool.put(lease)
-    this.#waiting.set(key, { lease, isRenewal, committed })
+    this.#waiting.set(key, { lease, committed, isCovered: false })
     this.save()
+    beaten?.committed('gone')
   }
 
   /** Has the pool saved as it is when the write begins; a failure shows as degraded. */
   save(): void {
-    this.#dirty = true
+    // While the disk hangs, a list of changes would grow with the traffic; the snapshot does not.
+    if (++this.#asked % MAX_POOL === 0) {
+      this.#pool.takeChanges()
+      this.#isListed = false
+    }
     this.#running ??= new Promise<void>(resolve => setImmediate(resolve)).then(() => this.#run())
   }
 
@@ -84,13 +114,27 @@ export class LeaseCommitter {
     while (this.#running) await this.#running
   }
 
+  /** Closes the store once everything that was asked for is saved or has failed; nothing is tried again. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#cancelRetry?.()
+    await this.flush()
+    await this.#store.close()
+  }
+
   async #run(): Promise<void> {
-    while (this.#dirty) {
+    while (this.#asked > 0) {
       const batch = this.#waiting
+      const changes = this.#pool.takeChanges()
+      const listed = this.#isListed ? changes : undefined
       this.#waiting = new Map()
-      this.#dirty = false
+      this.#asked = 0
+      this.#isListed = true
+      for (const commit of batch.values()) {
+        commit.isCovered = this.#pool.leaseAt(commit.lease.ip) === commit.lease
+      }
       const error = await this.#store
-        .save(() => this.#pool.leases())
+        .save(listed, () => this.#pool.state())
         .then(
           () => undefined,
           (reason: unknown) => reason ?? new Error('the lease store failed'),
@@ -104,23 +148,41 @@ export class LeaseCommitter {
     this.#running = undefined
   }
 
-  #saved({ lease, committed }: Commit): void {
-    this.#unsaved.delete(lease.key)
-    committed(this.#stands(lease))
+  #saved({ lease, committed, isCovered }: Commit): void {
+    const { key, ip } = lease
+    const unsaved = this.#unsaved.get(key)
+    if (unsaved && (isCovered ? unsaved.ip !== ip : this.#waiting.has(key))) {
+      // It asked for another address meanwhile, and would now go back to this one, or to none.
+      const others = unsaved.before.filter(old => old.key !== key)
+      unsaved.before = isCovered ? [lease, ...others] : others
+    } else {
+      this.#unsaved.delete(key)
+    }
+    committed(isCovered && this.#stands(lease) ? 'stands' : 'gone')
   }
 
-  #failed({ lease, isRenewal, committed }: Commit): void {
-    if (isRenewal) return committed(this.#stands(lease))
-    const before = this.#unsaved.get(lease.key)
+  #failed({ lease, committed, isCovered }: Commit): void {
+    const stands = isCovered && this.#stands(lease)
+    const unsaved = this.#unsaved.get(lease.key)
+    // One that asked again meanwhile is put back when that fails too.
+    if (unsaved?.ip === lease.ip && !this.#waiting.has(lease.key)) this.#putBack(lease, unsaved)
+    if (!stands) committed('gone')
+    else committed(unsaved ? 'refused' : 'stands')
+  }
+
+  #putBack(lease: Lease, { before }: Unsaved): void {
     this.#unsaved.delete(lease.key)
     const current = this.#pool.leaseOf(lease.key)
-    if (before && current?.ip === lease.ip) {
-      this.#pool.remove(current)
-      for (const old of before) {
-        if (!this.#pool.leaseAt(old.ip) && !this.#pool.leaseOf(old.key)) this.#pool.put(old)
-      }
+    if (current?.ip !== lease.ip) return
+    this.#pool.remove(current)
+    for (const old of before) {
+      if (!this.#pool.leaseAt(old.ip) && !this.#pool.leaseOf(old.key)) this.#pool.put(old)
     }
-    committed(false)
+  }
+
+  /** True if the client has this address on disk and its time is not over. */
+  #isKnown(lease: Lease): boolean {
+    return this.#stands(lease) && !this.#unsaved.has(lease.key)
   }
 
   /** False if the client released or declined the address meanwhile. */
@@ -132,20 +194,33 @@ export class LeaseCommitter {
   /** The saved leases to go back to if the one in place of `lease` cannot be saved. */
   #savedBehind(lease: Lease | undefined): Lease[] {
     if (!lease) return []
-    const before = this.#unsaved.get(lease.key)
+    const unsaved = this.#unsaved.get(lease.key)
     this.#unsaved.delete(lease.key)
-    return before ?? [lease]
+    return unsaved?.before ?? [lease]
   }
 
   #setDegraded(error: unknown): void {
+    this.#cancelRetry?.()
+    this.#cancelRetry = undefined
     const degraded = error !== undefined
+    if (degraded && !this.#isClosed) this.#cancelRetry = this.#clock.after(RETRY, () => this.save())
     if (degraded === this.#degraded) return
     this.#degraded = degraded
     if (degraded) {
-      const why = error instanceof Error ? error.message : String(error)
-      this.#log.error({ event: 'dhcp.store', err: error }, `no new leases until the disk is back: ${why}`)
+      const err = asStoreError(error)
+      this.#log.error(
+        { event: 'dhcp.store', err },
+        `${err.code}: no new leases until the disk is back: ${err.message}`,
+      )
     } else {
       this.#log.info({ event: 'dhcp.store' }, 'leases are saved again')
     }
   }
+}
+
+function asStoreError(error: unknown): BridgeError {
+  if (error instanceof BridgeError && hasCode(error, 'ERR_LEASE_STORE')) return error
+  return new BridgeError('ERR_LEASE_STORE', error instanceof Error ? error.message : String(error), {
+    cause: error,
+  })
 }

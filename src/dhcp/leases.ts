@@ -20,6 +20,34 @@ export interface Lease {
   readonly expires: number
 }
 
+/** An address put aside because a client found another station with it. */
+export interface DeclinedAddress {
+  /** A uint32. */
+  readonly ip: number
+  /** Milliseconds since the epoch. */
+  readonly until: number
+  /** The client's station, not the other one's. */
+  readonly mac: Mac
+}
+
+/** What outlives the process. */
+export interface StoredState {
+  /** The longest unused first. */
+  readonly leases: readonly Lease[]
+  readonly declined: readonly DeclinedAddress[]
+}
+
+/** One step from one state to the next, as a journal has it. */
+export type LeaseChange =
+  /** In place of the lease at its address and of the one of its client. */
+  | { readonly kind: 'put'; readonly lease: Lease }
+  /** The address has no lease any more. */
+  | { readonly kind: 'remove'; readonly ip: number }
+  | { readonly kind: 'decline'; readonly declined: DeclinedAddress }
+
+/** After this long, in ms, what was of no use is looked at again. */
+const LOOK_AGAIN = 1000
+
 export class LeaseTable {
   // In order of use, the longest unused first: a lease that is put again moves to the end.
   readonly #byIp = new Map<number, Lease>()
@@ -68,8 +96,10 @@ export class LeaseTable {
     if (now < this.#soonest) return undefined
     let soonest = Infinity
     for (const lease of this.#byIp.values()) {
-      if (lease.expires <= now && usable(lease)) return lease
-      soonest = Math.min(soonest, lease.expires)
+      if (lease.expires > now) soonest = Math.min(soonest, lease.expires)
+      else if (usable(lease)) return lease
+      // It is claimed, or reserved: not every client makes us look at it again.
+      else soonest = Math.min(soonest, now + LOOK_AGAIN)
     }
     this.#soonest = soonest
     return undefined

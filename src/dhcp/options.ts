@@ -3,7 +3,8 @@
 // Option 52 (overload) is no value but a way of laying options out: the codec in wire/dhcp.ts undoes it.
 
 import { readU16, readU32, toHex, writeU16, writeU32 } from '../wire/bytes.js'
-import { formatIpv4 } from '../wire/ipv4.js'
+import { decodeNames, encodeNames } from '../wire/dns-name.js'
+import { type Cidr, cidr, formatIpv4 } from '../wire/ipv4.js'
 
 export interface DhcpOption<T> {
   readonly code: number
@@ -67,6 +68,8 @@ const addresses: Kind<readonly number[]> = {
   text: value => value.map(formatIpv4).join(', '),
 }
 
+const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?')
+
 /** Text of one character or more, Latin-1 so that any bytes decode; the NULs some clients end it with fall. */
 const string: Kind<string> = {
   encode: value => Uint8Array.from(value, character => character.charCodeAt(0)),
@@ -74,7 +77,78 @@ const string: Kind<string> = {
     const text = String.fromCharCode(...bytes.subarray(0, 255)).replace(/\0+$/, '')
     return text === '' ? undefined : text
   },
-  text: value => value.replace(/[^\x20-\x7e]/g, '?'),
+  text: printable,
+}
+
+/** DNS names in the wire format, with pointers. */
+const domainNames: Kind<readonly string[]> = {
+  encode: encodeNames,
+  decode: decodeNames,
+  text: value => printable(value.join(' ')),
+}
+
+/** A network and the router that leads there, a uint32. */
+export interface StaticRoute {
+  readonly network: Cidr
+  readonly router: number
+}
+
+/** RFC 3442: the prefix length, as many octets of the network as it covers, the router. */
+const routes: Kind<readonly StaticRoute[]> = {
+  encode(value) {
+    const octets = value.map(({ network: { prefix, network }, router }) => {
+      const bytes = new Uint8Array(9)
+      const covered = Math.ceil(prefix / 8)
+      bytes[0] = prefix
+      writeU32(bytes, 1, network)
+      writeU32(bytes, 1 + covered, router)
+      return bytes.subarray(0, 5 + covered)
+    })
+    return Uint8Array.from(octets.flatMap(bytes => [...bytes]))
+  },
+  decode(bytes) {
+    const value: StaticRoute[] = []
+    for (let at = 0; at < bytes.length;) {
+      const prefix = bytes[at]!
+      const covered = Math.ceil(prefix / 8)
+      if (prefix > 32 || at + 5 + covered > bytes.length) return undefined
+      const network = new Uint8Array(4)
+      network.set(bytes.subarray(at + 1, at + 1 + covered))
+      value.push({
+        network: cidr(readU32(network, 0), prefix),
+        router: readU32(bytes, at + 1 + covered),
+      })
+      at += 5 + covered
+    }
+    return value.length > 0 ? value : undefined
+  },
+  text: value =>
+    value
+      .map(
+        ({ network, router }) => `${formatIpv4(network.network)}/${network.prefix} via ${formatIpv4(router)}`,
+      )
+      .join(', '),
+}
+
+/** One 16-bit number or more. */
+const uint16s: Kind<readonly number[]> = {
+  encode(value) {
+    const bytes = new Uint8Array(2 * value.length)
+    for (const [i, number] of value.entries()) writeU16(bytes, 2 * i, number)
+    return bytes
+  },
+  decode(bytes) {
+    if (bytes.length === 0 || bytes.length % 2 !== 0) return undefined
+    return Array.from({ length: bytes.length / 2 }, (_, i) => readU16(bytes, 2 * i))
+  },
+  text: value => value.join(', '),
+}
+
+/** Nothing but its presence. */
+const flag: Kind<true> = {
+  encode: () => new Uint8Array(0),
+  decode: bytes => (bytes.length === 0 ? true : undefined),
+  text: () => 'yes',
 }
 
 /** Octets as they are, within bounds. */
@@ -109,10 +183,15 @@ const messageType: Kind<number> = { ...uint8, text: value => `DHCP${MESSAGE_NAME
 export const SUBNET_MASK = option(1, 'subnet-mask', 'RFC 2132 §3.3', address)
 export const ROUTER = option(3, 'router', 'RFC 2132 §3.5', addresses)
 export const DNS = option(6, 'dns', 'RFC 2132 §3.8', addresses)
+export const LOG_SERVER = option(7, 'log-server', 'RFC 2132 §3.9', addresses)
 export const HOSTNAME = option(12, 'hostname', 'RFC 2132 §3.14', string)
 export const DOMAIN = option(15, 'domain', 'RFC 2132 §3.17', string)
+export const ROOT_PATH = option(17, 'root-path', 'RFC 2132 §3.19', string)
 export const MTU = option(26, 'mtu', 'RFC 2132 §5.1', uint16)
 export const BROADCAST = option(28, 'broadcast', 'RFC 2132 §5.3', address)
+export const NTP = option(42, 'ntp', 'RFC 2132 §8.3', addresses)
+/** Opaque: it means what the client's vendor says. */
+export const VENDOR = option(43, 'vendor', 'RFC 2132 §8.4', octets(1, 1024))
 export const REQUESTED_IP = option(50, 'requested-ip', 'RFC 2132 §9.1', address)
 export const LEASE_TIME = option(51, 'lease-time', 'RFC 2132 §9.2', seconds)
 export const MESSAGE_TYPE = option(53, 'message-type', 'RFC 2132 §9.6', messageType)
@@ -122,8 +201,27 @@ export const MESSAGE = option(56, 'message', 'RFC 2132 §9.9', string)
 export const MAX_SIZE = option(57, 'max-size', 'RFC 2132 §9.10', uint16)
 export const RENEWAL_TIME = option(58, 'renewal-time', 'RFC 2132 §9.11', seconds)
 export const REBINDING_TIME = option(59, 'rebinding-time', 'RFC 2132 §9.12', seconds)
+export const VENDOR_CLASS = option(60, 'vendor-class', 'RFC 2132 §9.13', string)
 /** Under 2 octets is no identifier (RFC 2132 §9.14); the upper bound keeps the lease table's keys small. */
 export const CLIENT_ID = option(61, 'client-id', 'RFC 2132 §9.14, RFC 6842', octets(2, 255))
+export const TFTP_SERVER = option(66, 'tftp-server', 'RFC 2132 §9.4', string)
+export const BOOT_FILE = option(67, 'boot-file', 'RFC 2132 §9.5', string)
+/** One class as text, as iPXE sends it, or classes each behind its length (RFC 3004 §4). */
+export const USER_CLASS = option(77, 'user-class', 'RFC 3004 §4', octets(1, 255))
+export const RAPID_COMMIT = option(80, 'rapid-commit', 'RFC 4039 §4', flag)
+/** What a relay wrote of where a message came from; it gets it back. */
+export const RELAY_AGENT = option(82, 'relay-agent', 'RFC 3046 §2.0', octets(1, 255))
+/** Processor architectures of a boot client, in the order of its wishes. */
+export const ARCHITECTURE = option(93, 'architecture', 'RFC 4578 §2.1', uint16s)
+export const TIMEZONE = option(101, 'timezone', 'RFC 4833 §2', string)
+/** How long the client is to do without IPv4. */
+export const IPV6_ONLY = option(108, 'ipv6-only', 'RFC 8925 §3.4', seconds)
+/** Whether a client without a lease may choose a link-local address: 0 or 1. */
+export const AUTO_CONFIGURE = option(116, 'auto-configure', 'RFC 2563 §2', uint8)
+export const SEARCH = option(119, 'search', 'RFC 3397 §2', domainNames)
+export const STATIC_ROUTES = option(121, 'static-routes', 'RFC 3442 §2', routes)
+/** Options of iPXE, one inside of another. */
+export const IPXE = option(175, 'ipxe', 'RFC 3942 §3', octets(1, 255))
 
 type Options = Map<number, Uint8Array>
 

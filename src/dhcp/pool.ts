@@ -2,24 +2,47 @@
 // addresses a client declined (10 min), and answers two questions: which address to offer a client, and
 // whether a client may hold a certain one.
 //
-// The order of offers (RFC 2131 §4.3.1): the client's own address, leased or once leased; what it was
-// offered a moment ago; what it asks for, if nobody ever had it; the lowest address nobody ever had; the
-// expired one that was unused for longest. So a client keeps its address until the pool is tight.
+// The order of offers (RFC 2131 §4.3.1): what is reserved for the client; the client's own address, leased or
+// once leased; what it was offered a moment ago; what it asks for, if nobody ever had it; the lowest address
+// nobody ever had; the expired one that was unused for longest. So a client keeps its address until the pool
+// is tight. An address that another station claims is none of these.
 //
 // Everything in here is bounded by the number of addresses, whoever sends what: the work of a message is
 // at most one walk of a bitmap (2,048 words for 65,536 addresses), and one of the leases when none is
-// left that nobody had.
+// left that nobody had. What one port may hold of it is bounded as well (holdings.ts).
 
 import type { Cidr, Ipv4Range } from '../wire/ipv4.js'
 import type { Mac } from '../wire/mac.js'
-import type { ClientKey, Lease } from './leases.js'
+import type { ClientKey, DeclinedAddress, Lease, LeaseChange, StoredState } from './leases.js'
+import { Holdings } from './holdings.js'
 import { LeaseTable } from './leases.js'
 import { leasable } from './range.js'
+import { UnusedAddresses } from './unused.js'
 
 /** How long an offer keeps its address from others, in ms: dhclient takes up to 10 s to answer one. */
 export const OFFER_HOLD = 60_000
 /** How long a declined address is put aside, in ms. */
 export const DECLINE_HOLD = 600_000
+
+/** Who holds the leases that were loaded, until their clients are heard. */
+const UNKNOWN_PORT = ''
+
+/** No station: every claim is another's. */
+const NOBODY: Mac = { hi: 0, lo: 0 }
+
+/** What is reserved for whom; addresses may lie outside of the range. */
+export interface ReservationLookup {
+  of(client: PoolClient): ReservedAddress | undefined
+  at(ip: number): ReservedAddress | undefined
+}
+
+export interface ReservedAddress {
+  readonly ip: number
+  /** The name that the client is told. */
+  readonly hostname?: string
+}
+
+const NO_RESERVATIONS: ReservationLookup = { of: () => undefined, at: () => undefined }
 
 export interface PoolOptions {
   subnet: Cidr
@@ -28,13 +51,21 @@ export interface PoolOptions {
   exclude: readonly Ipv4Range[]
   /** True if a station other than the one with `mac` claims `ip` on the segment. */
   isClaimed?: (ip: number, mac: Mac) => boolean
+  reservations?: ReservationLookup
 }
 
 /** What the pool needs to know of a client. */
 export interface PoolClient {
   readonly key: ClientKey
   readonly mac: Mac
+  readonly clientId?: Uint8Array
+  readonly hostname?: string
+  /** The name of the port that it is behind. */
+  readonly port: string
 }
+
+/** Why a client gets no address. */
+export type NoOffer = 'no-address' | 'port-limit'
 
 interface Offer {
   readonly ip: number
@@ -46,26 +77,33 @@ export class AddressPool {
   readonly #leases = new LeaseTable()
   readonly #first: number
   readonly #leasable: Uint8Array
-  /** One bit an address: set if it is not leasable, or has a lease (even an expired one), offer or decline. */
-  readonly #taken: Uint32Array
+  /** Without a lease, even an expired one, an offer or a decline. */
+  readonly #unused: UnusedAddresses
   readonly #isClaimed: (ip: number, mac: Mac) => boolean
+  readonly #reservations: ReservationLookup
+  readonly #holdings: Holdings
   // Both in the order in which they run out, since each has one holding time.
   readonly #offers = new Map<number, Offer>()
-  readonly #declined = new Map<number, { until: number; mac: Mac }>()
+  readonly #declined = new Map<number, DeclinedAddress>()
   readonly #offerOf = new Map<ClientKey, Offer>()
+  #changes: LeaseChange[] = []
 
   /** Throws ERR_DHCP_RANGE for a range that is no use (see leasable). */
-  constructor({ subnet, range, exclude, isClaimed = () => false }: PoolOptions) {
+  constructor(options: PoolOptions) {
+    const { subnet, range, exclude, isClaimed = () => false, reservations = NO_RESERVATIONS } = options
     this.#first = range.first
     this.#leasable = leasable(subnet, range, exclude)
-    this.#taken = new Uint32Array(Math.ceil(this.#leasable.length / 32)).fill(0xffffffff)
+    this.#unused = new UnusedAddresses(range.first, this.#leasable)
     this.#isClaimed = isClaimed
-    for (let i = 0; i < this.#leasable.length; i++) this.#mark(range.first + i)
+    this.#reservations = reservations
+    let size = 0
+    for (const flag of this.#leasable) size += flag
+    this.#holdings = new Holdings(size, (ip, now) => this.#isHeld(ip, now))
   }
 
-  /** True if the address is one that this pool leases. */
+  /** True if the address is one that this pool leases to anybody, or to the one for whom it is reserved. */
   has(ip: number): boolean {
-    return this.#leasable[ip - this.#first] === 1
+    return this.#leasable[ip - this.#first] === 1 || this.#reservations.at(ip) !== undefined
   }
 
   /** The client's lease, live or expired. */
@@ -83,6 +121,17 @@ export class AddressPool {
     return this.#leases.values()
   }
 
+  /** The port behind which an address is held; undefined if it is not known since the start. */
+  portOf(ip: number): string | undefined {
+    return this.#holdings.portOf(ip) || undefined
+  }
+
+  /** What is reserved for the client, if nothing stands against it now. */
+  reservedFor(client: PoolClient, now: number): ReservedAddress | undefined {
+    const reserved = this.#reservations.of(client)
+    return reserved && this.mayHold(client, reserved.ip, now) ? reserved : undefined
+  }
+
   /** The address that is held for a client by an offer. */
   offerTo(key: ClientKey): number | undefined {
     return this.#offerOf.get(key)?.ip
@@ -92,18 +141,45 @@ export class AddressPool {
     return this.#offers.values()
   }
 
-  /** Declined addresses, when they come back (ms since the epoch) and whose station declined them. */
-  declined(): IterableIterator<[ip: number, { until: number; mac: Mac }]> {
-    return this.#declined.entries()
+  /** Addresses that are put aside, the first to come back first. */
+  declined(): IterableIterator<DeclinedAddress> {
+    return this.#declined.values()
+  }
+
+  /** All that is to outlive the process, as it is now. */
+  state(): StoredState {
+    return { leases: [...this.#leases.values()], declined: [...this.#declined.values()] }
+  }
+
+  /** What changed of it since the last call, in order. */
+  takeChanges(): LeaseChange[] {
+    const changes = this.#changes
+    this.#changes = []
+    return changes
+  }
+
+  /** Takes over what was stored, as far as it is of this pool; how many leases were not. */
+  restore({ leases, declined }: StoredState): number {
+    let outside = 0
+    for (const lease of leases) {
+      if (this.has(lease.ip)) this.put(lease)
+      else outside++
+    }
+    for (const entry of declined) {
+      if (this.has(entry.ip)) this.#putAside(entry)
+    }
+    this.#changes = []
+    return outside
   }
 
   /** Addresses that could be leased to somebody new at this moment; call expire() before. */
   free(now: number): number {
     let free = 0
     for (let i = 0; i < this.#leasable.length; i++) {
+      if (this.#leasable[i] === 0) continue
       const ip = this.#first + i
-      const held = this.#offers.has(ip) || this.#declined.has(ip) || (this.#leases.at(ip)?.expires ?? 0) > now
-      if (this.#leasable[i] && !held) free++
+      if (this.#isHeld(ip, now) || this.#reservations.at(ip) || this.#isClaimed(ip, NOBODY)) continue
+      free++
     }
     return free
   }
@@ -114,39 +190,51 @@ export class AddressPool {
       if (offer.until > now) break
       this.withdraw(offer.client.key)
     }
-    for (const [ip, { until }] of this.#declined) {
+    for (const { ip, until } of this.#declined.values()) {
       if (until > now) break
       this.#declined.delete(ip)
-      this.#mark(ip)
+      this.#letGo(ip)
     }
   }
 
-  /** True if the client could hold this address from `now`: it does, or nobody else does, was offered it or claims it. */
+  /**
+   * True if the client could hold this address from `now`: it does, or nobody else does, was offered it, has it
+   * reserved or claims it.
+   */
   mayHold(client: PoolClient, ip: number, now: number): boolean {
-    if (!this.has(ip) || this.#declined.has(ip)) return false
+    if (!this.#isOpenTo(client, ip) || this.#declined.has(ip)) return false
     const offer = this.#offers.get(ip)
     if (offer && offer.client.key !== client.key) return false
     const lease = this.#leases.at(ip)
     if (lease && lease.expires > now) {
       // A live lease stands against a claim: one forged ARP must not take a VM's address away.
-      return lease.key === client.key
+      return lease.key === client.key || this.#isSameStation(lease, client)
     }
     return !this.#isClaimed(ip, client.mac)
   }
 
-  /** Picks an address for the client and holds it for OFFER_HOLD; undefined if none is left. */
-  offer(client: PoolClient, wanted: number | undefined, now: number): number | undefined {
+  /** Picks an address for the client and holds it for OFFER_HOLD, or says why there is none. */
+  offer(client: PoolClient, wanted: number | undefined, now: number): number | NoOffer {
     const ip = this.#choose(client, wanted, now)
-    if (ip === undefined) return undefined
+    if (ip === undefined) return 'no-address'
+    const isFree = !this.#isOwn(client, ip, now) && !this.#reservations.at(ip)
+    if (isFree && !this.#holdings.allows(client.port, now)) return 'port-limit'
     this.withdraw(client.key)
-    const offer = { ip, client: { key: client.key, mac: client.mac }, until: now + OFFER_HOLD }
+    const offer = { ip, client, until: now + OFFER_HOLD }
     this.#offers.set(ip, offer)
     this.#offerOf.set(client.key, offer)
+    this.#hold(ip, client.port)
     const lease = this.#leases.at(ip)
     // The next one to come for an unused address must not walk past this one.
     if (lease && lease.key !== client.key) this.#leases.touch(lease)
     this.#mark(ip)
     return ip
+  }
+
+  /** True if the client has a lease of the address that is not over. */
+  holds({ key }: PoolClient, ip: number, now: number): boolean {
+    const lease = this.#leases.at(ip)
+    return lease?.key === key && lease.expires > now
   }
 
   /** Takes back the offer to a client, if there is one. */
@@ -155,34 +243,74 @@ export class AddressPool {
     if (!offer) return
     this.#offerOf.delete(key)
     this.#offers.delete(offer.ip)
-    this.#mark(offer.ip)
+    this.#letGo(offer.ip)
   }
 
-  /** Puts a lease into the table, in place of the one at its address and the one of its client. */
+  /**
+   * Puts a lease into the table, in place of the one at its address and the one of its client.
+   */
   put(lease: Lease): void {
     const former = this.#leases.of(lease.key)
-    this.withdraw(lease.key)
+    this.#hold(lease.ip, this.#holdings.portOf(lease.ip) ?? UNKNOWN_PORT)
     this.#leases.put(lease)
+    this.withdraw(lease.key)
+    this.#changes.push({ kind: 'put', lease })
     this.#mark(lease.ip)
-    if (former) this.#mark(former.ip)
+    if (former && former.ip !== lease.ip) this.#letGo(former.ip)
+  }
+
+  /** Notes the port behind which the holder of an address is. */
+  foundAt(ip: number, port: string): void {
+    this.#hold(ip, port)
+  }
+
+  /** Ends a lease at `now`; its client is remembered. */
+  end(lease: Lease, now: number): void {
+    this.put({ ...lease, expires: now })
+    this.#holdings.drop(lease.ip)
   }
 
   /** Removes this very lease; nothing if another took its place. */
   remove(lease: Lease): void {
+    if (this.#leases.at(lease.ip) !== lease) return
     this.#leases.remove(lease)
-    this.#mark(lease.ip)
+    this.#changes.push({ kind: 'remove', ip: lease.ip })
+    this.#letGo(lease.ip)
   }
 
   /** Puts an address aside for DECLINE_HOLD: the client found that another station uses it. */
   decline(client: PoolClient, ip: number, now: number): void {
     this.withdraw(client.key)
     const lease = this.#leases.at(ip)
-    if (lease?.key === client.key) this.#leases.remove(lease)
-    this.#declined.set(ip, { until: now + DECLINE_HOLD, mac: client.mac })
-    this.#mark(ip)
+    if (lease?.key === client.key) this.remove(lease)
+    this.#putAside({ ip, until: now + DECLINE_HOLD, mac: client.mac })
+    // It still counts as its port's: who declines one after the other drains nothing.
+    this.#hold(ip, client.port)
+  }
+
+  /** Takes an address back that was put aside; false if it was not. */
+  takeBack(ip: number, now: number): boolean {
+    const declined = this.#declined.get(ip)
+    if (!declined) return false
+    this.#declined.delete(ip)
+    this.#changes.push({ kind: 'decline', declined: { ...declined, until: now } })
+    this.#letGo(ip)
+    return true
+  }
+
+  /** The `count` addresses that new clients would get next, as far as nobody ever had them. */
+  upcoming(count: number): number[] {
+    const next: number[] = []
+    this.#eachUnused(ip => {
+      if (!this.#isClaimed(ip, NOBODY)) next.push(ip)
+      return next.length < count
+    })
+    return next
   }
 
   #choose(client: PoolClient, wanted: number | undefined, now: number): number | undefined {
+    const reserved = this.reservedFor(client, now)?.ip
+    if (reserved !== undefined) return reserved
     const own = this.#leases.of(client.key)?.ip
     if (own !== undefined && this.mayHold(client, own, now)) return own
     const offered = this.#offerOf.get(client.key)?.ip
@@ -196,25 +324,65 @@ export class AddressPool {
 
   /** The lowest address without a lease, offer or decline that no other station claims. */
   #neverUsed(client: PoolClient): number | undefined {
-    for (let word = 0; word < this.#taken.length; word++) {
-      let open = ~this.#taken[word]!
-      while (open !== 0) {
-        const bit = 31 - Math.clz32(open & -open)
-        const ip = this.#first + 32 * word + bit
-        if (!this.#isClaimed(ip, client.mac)) return ip
-        open &= open - 1
-      }
-    }
-    return undefined
+    let found: number | undefined
+    this.#eachUnused(ip => {
+      if (this.#isClaimed(ip, client.mac)) return true
+      found = ip
+      return false
+    })
+    return found
   }
 
-  /** Sets the address's bit in #taken from the tables. */
+  /** Calls for every unused address that is reserved for nobody, lowest first, until told to stop by `false`. */
+  #eachUnused(visit: (ip: number) => boolean): void {
+    this.#unused.forEach(ip => this.#reservations.at(ip) !== undefined || visit(ip))
+  }
+
+  /** In the range and reserved for nobody, or reserved for this client. */
+  #isOpenTo(client: PoolClient, ip: number): boolean {
+    return this.#reservations.at(ip)
+      ? this.#reservations.of(client)?.ip === ip
+      : this.#leasable[ip - this.#first] === 1
+  }
+
+  /**
+   * One machine comes with several client identifiers: its firmware's, then its system's. What is reserved for the
+   * machine passes from one to the other.
+   */
+  #isSameStation(lease: Lease, { mac }: PoolClient): boolean {
+    return this.#reservations.at(lease.ip) !== undefined && lease.mac.hi === mac.hi && lease.mac.lo === mac.lo
+  }
+
+  /** True if the client has the address already, by a lease or an offer: it costs the pool nothing. */
+  #isOwn(client: PoolClient, ip: number, now: number): boolean {
+    return this.holds(client, ip, now) || this.#offerOf.get(client.key)?.ip === ip
+  }
+
+  #isHeld(ip: number, now: number): boolean {
+    return this.#offers.has(ip) || this.#declined.has(ip) || (this.#leases.at(ip)?.expires ?? 0) > now
+  }
+
+  /** The bound is on the range: what is reserved outside of it takes nothing from anybody. */
+  #hold(ip: number, port: string): void {
+    if (this.#leasable[ip - this.#first] === 1) this.#holdings.hold(ip, port)
+  }
+
+  #putAside(declined: DeclinedAddress): void {
+    // Behind the others: they run out in the order of the map.
+    this.#declined.delete(declined.ip)
+    this.#declined.set(declined.ip, declined)
+    this.#changes.push({ kind: 'decline', declined })
+    this.#mark(declined.ip)
+  }
+
+  /** An offer, a lease or a putting aside is over; what else there is at the address stands. */
+  #letGo(ip: number): void {
+    if (!this.#offers.has(ip) && !this.#declined.has(ip) && !this.#leases.at(ip)) this.#holdings.drop(ip)
+    this.#mark(ip)
+  }
+
+  /** Notes whether the address is unused, from the tables. */
   #mark(ip: number): void {
-    const i = ip - this.#first
-    if (i < 0 || i >= this.#leasable.length) return
-    const taken =
-      this.#leasable[i] === 0 || this.#leases.at(ip) || this.#offers.has(ip) || this.#declined.has(ip)
-    if (taken) this.#taken[i >>> 5]! |= 1 << (i & 31)
-    else this.#taken[i >>> 5]! &= ~(1 << (i & 31))
+    this.#unused.set(ip, !this.#leases.at(ip) && !this.#offers.has(ip) && !this.#declined.has(ip))
   }
 }

@@ -2,19 +2,21 @@
 // sloppy or hostile station could get wrong below the options is checked here.
 
 import type { DhcpFault, DhcpMessage } from '../wire/dhcp.js'
+import type { Mac } from '../wire/mac.js'
 import { checksum } from '../wire/checksum.js'
 import { BOOT_REQUEST, DHCP_SERVER_PORT, HTYPE_ETHERNET, parseDhcp } from '../wire/dhcp.js'
-import { ETHERNET_HEADER, ETHERTYPE_IPV4, etherType } from '../wire/ethernet.js'
+import { ETHERNET_HEADER, ETHERNET_SOURCE, ETHERTYPE_IPV4, etherType } from '../wire/ethernet.js'
 import {
   IPV4_PROTOCOL,
   ipv4Destination,
   ipv4HeaderLength,
+  ipv4Source,
   ipv4TotalLength,
   isIpv4Fragment,
   PROTOCOL_UDP,
 } from '../wire/ipv4.js'
-import { isStationMac, MAC_LENGTH, macHigh, macLow } from '../wire/mac.js'
-import { isUdpChecksumRight, UDP_HEADER, udpDestinationPort, udpLength } from '../wire/udp.js'
+import { isStationMac, MAC_LENGTH, macAt, macHigh, macLow } from '../wire/mac.js'
+import { isUdpChecksumRight, UDP_HEADER, udpDestinationPort, udpLength, udpSourcePort } from '../wire/udp.js'
 
 /** Why a frame is no message to act on. */
 export type ReceiveFault =
@@ -31,7 +33,7 @@ export type ReceiveFault =
   | 'not-request'
   /** Not an Ethernet address of one station. */
   | 'hardware'
-  /** From a relay (giaddr): this server serves its own segment only. */
+  /** From a relay (giaddr) that is no host of this segment: the server serves no other. */
   | 'relayed'
 
 export const RECEIVE_FAULTS: readonly ReceiveFault[] = [
@@ -40,17 +42,29 @@ export const RECEIVE_FAULTS: readonly ReceiveFault[] = [
   ...(['not-request', 'hardware', 'relayed'] as const),
 ]
 
+/** A message with what the frame says of who sent it. */
+export interface ReceivedDhcp extends DhcpMessage {
+  /** The Ethernet source: the client's station, or the relay's. */
+  readonly sender: Mac
+}
+
+export interface DhcpAddresses {
+  /** Whether an IPv4 destination (a uint32) is meant for this server. */
+  isOurs(destination: number): boolean
+  /** Whether it is an address of a host on this segment's subnet. */
+  isLocal(address: number): boolean
+}
+
 /**
- * Reads the frame of `length` octets at `at`; `isOurs` says whether an IPv4 destination (a uint32) is meant
- * for this server. The Ethernet destination is the switch's business, and so is the source port: replies go
- * to port 68 whatever it is (RFC 2131 §4.1). Never throws; the message owns its bytes.
+ * Reads the frame of `length` octets at `at`. The Ethernet destination is the switch's business, and so is a client's
+ * source port: replies go to port 68 whatever it is (RFC 2131 §4.1). Never throws; the message owns its bytes.
  */
 export function receiveDhcp(
   bytes: Uint8Array,
   at: number,
   length: number,
-  isOurs: (destination: number) => boolean,
-): DhcpMessage | ReceiveFault {
+  { isOurs, isLocal }: DhcpAddresses,
+): ReceivedDhcp | ReceiveFault {
   if (length < ETHERNET_HEADER || etherType(bytes, at) !== ETHERTYPE_IPV4) return 'not-dhcp'
   const ip = at + ETHERNET_HEADER
   const header = ipv4HeaderLength(bytes, ip, length - ETHERNET_HEADER)
@@ -69,13 +83,24 @@ export function receiveDhcp(
   if (!isUdpChecksumRight(bytes, ip, udp, datagram)) return 'udp-checksum'
   if (!isOurs(ipv4Destination(bytes, ip))) return 'not-for-us'
   const message = parseDhcp(bytes, udp + UDP_HEADER, datagram - UDP_HEADER)
-  return typeof message === 'string' ? message : (faultOf(message) ?? message)
+  if (typeof message === 'string') return message
+  const fault = faultOf(message)
+  if (fault !== undefined) return fault
+  const { giaddr, hops } = message
+  // A relay on this very segment is answered; it names itself in every place where it must. One elsewhere asks for
+  // a subnet that is not here.
+  const isRelayHere =
+    isLocal(giaddr) &&
+    hops > 0 &&
+    ipv4Source(bytes, ip) === giaddr &&
+    udpSourcePort(bytes, udp) === DHCP_SERVER_PORT
+  if (giaddr !== 0 && !isRelayHere) return 'relayed'
+  return { ...message, sender: macAt(bytes, at + ETHERNET_SOURCE) }
 }
 
-function faultOf({ op, htype, hlen, chaddr, giaddr }: DhcpMessage): ReceiveFault | undefined {
+function faultOf({ op, htype, hlen, chaddr }: DhcpMessage): ReceiveFault | undefined {
   if (op !== BOOT_REQUEST) return 'not-request'
   if (htype !== HTYPE_ETHERNET || hlen !== MAC_LENGTH) return 'hardware'
   // Replies go to this address: a group address would have one message answered to many stations.
-  if (!isStationMac(macHigh(chaddr, 0), macLow(chaddr, 0))) return 'hardware'
-  return giaddr === 0 ? undefined : 'relayed'
+  return isStationMac(macHigh(chaddr, 0), macLow(chaddr, 0)) ? undefined : 'hardware'
 }

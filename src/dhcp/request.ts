@@ -52,7 +52,7 @@ function selecting({ pool }: RequestContext, client: PoolClient, ip: number, now
 /** The client remembers an address from before it was rebooted or replugged. */
 function initReboot(context: RequestContext, client: PoolClient, ip: number, now: number): Verdict {
   if (!isInside(context.subnet, ip)) return { kind: 'nak', ip, why: 'wrong network' }
-  const known = context.pool.leaseOf(client.key)
+  const known = context.pool.reservedFor(client, now) ?? context.pool.leaseOf(client.key)
   if (!known) return { kind: 'silence', why: 'unknown-client' }
   if (known.ip !== ip) return { kind: 'nak', ip, why: 'wrong address' }
   return grant(context.pool, client, ip, now)
@@ -61,7 +61,8 @@ function initReboot(context: RequestContext, client: PoolClient, ip: number, now
 /** The client uses the address: RENEWING if it came by unicast, REBINDING by broadcast, to one effect. */
 function renewing(context: RequestContext, client: PoolClient, ip: number, now: number): Verdict {
   if (!isInside(context.subnet, ip)) return { kind: 'nak', ip, why: 'wrong network' }
-  const known = context.pool.leaseOf(client.key)
+  // A client that has a reservation by now is sent to it.
+  const known = context.pool.reservedFor(client, now) ?? context.pool.leaseOf(client.key)
   if (known && known.ip !== ip) return { kind: 'nak', ip, why: 'wrong address' }
   return grant(context.pool, client, ip, now)
 }

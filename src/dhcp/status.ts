@@ -1,6 +1,7 @@
 // The DHCP server as `vmbridge status` shows it.
 
 import type { Mac } from '../wire/mac.js'
+import type { ConflictStatus } from './conflicts.js'
 import type { Lease } from './leases.js'
 import type { AddressPool } from './pool.js'
 import { formatIpv4 } from '../wire/ipv4.js'
@@ -26,6 +27,8 @@ export interface DhcpStatus {
   free: number
   /** One entry an address, by address. */
   leases: LeaseStatus[]
+  /** Addresses that are leased to one station and claimed by another. */
+  conflicts: ConflictStatus[]
   /** How often since the start, by message or by reason. */
   counters: {
     received: Record<string, number>
@@ -43,11 +46,12 @@ export function leaseStatus(pool: AddressPool, now: number): LeaseStatus[] {
   for (const { ip, client, until } of pool.offers()) {
     if (byIp.get(ip)?.state !== 'bound') byIp.set(ip, ofHold(ip, client.mac, until, 'offered'))
   }
-  for (const [ip, { mac, until }] of pool.declined()) byIp.set(ip, ofHold(ip, mac, until, 'declined'))
+  for (const { ip, mac, until } of pool.declined()) byIp.set(ip, ofHold(ip, mac, until, 'declined'))
   return [...byIp.entries()].sort(([a], [b]) => a - b).map(([, status]) => status)
 }
 
-function ofLease({ ip, mac, clientId, hostname, expires }: Lease, now: number): LeaseStatus {
+/** A lease, live or expired at `now` in ms since the epoch. */
+export function ofLease({ ip, mac, clientId, hostname, expires }: Lease, now: number): LeaseStatus {
   return {
     ip: formatIpv4(ip),
     mac: formatMac(mac.hi, mac.lo),

@@ -5,6 +5,8 @@
 // port has a share of the table; past it, its own oldest claim goes. When the whole table is full, the
 // oldest of the port with the most goes. So no port, whatever it claims, pushes out what a modest one said.
 //
+// A priority tag (VLAN 0) hides nothing, as hosts have it; a frame of a VLAN is on another segment.
+//
 // Times are milliseconds of one clock, the caller's: it is read once a run, not here.
 
 import { ARP_SENDER_IP, ARP_SENDER_MAC, isArpIpv4 } from '../wire/arp.js'
@@ -20,6 +22,7 @@ import * as nd from '../wire/icmpv6.js'
 import { formatIpv4, parseIpv4 } from '../wire/ipv4.js'
 import * as ipv6 from '../wire/ipv6.js'
 import { formatMac, isStationMac, macHigh } from '../wire/mac.js'
+import { skipPriorityTags } from '../wire/vlan.js'
 import { ClaimTable, IPV4_MAPPED, NONE } from './claim-table.js'
 
 /** Claims in all: more than any segment that this is for has addresses, in some 150 KB. */
@@ -50,6 +53,13 @@ export interface Neighbor {
   moves: number
 }
 
+/**
+ * An IPv4 address that nobody claimed is claimed, or by another station than before; that it went to another port
+ * with its station is no change. `ip` and `macLow` are uint32. Called within a run: it must be quick, and not call
+ * into the switch.
+ */
+export type OnChange = (ip: number, macHigh: number, macLow: number, portId: number) => void
+
 export interface NeighborsOptions {
   maxEntries?: number
   /** Entries of a port that has no share of its own. */
@@ -59,6 +69,8 @@ export interface NeighborsOptions {
 }
 
 export class Neighbors {
+  /** Who is told of claims that change, if anybody is. */
+  onChange: OnChange | undefined
   readonly #table: ClaimTable
   readonly #maxAge: number
   #moves = 0
@@ -88,10 +100,12 @@ export class Neighbors {
    */
   observe(bytes: Uint8Array, at: number, length: number, portId: number, now: number): void {
     if (length < ETHERNET_HEADER) return
-    const type = etherType(bytes, at)
-    if (type === ETHERTYPE_ARP)
-      this.#observeArp(bytes, at + ETHERNET_HEADER, length - ETHERNET_HEADER, portId, now)
-    else if (type === ETHERTYPE_IPV6) this.#observeNd(bytes, at, length - ETHERNET_HEADER, portId, now)
+    const inner = skipPriorityTags(bytes, at, length)
+    const type = etherType(bytes, inner)
+    const packet = inner + ETHERNET_HEADER
+    const octets = at + length - packet
+    if (type === ETHERTYPE_ARP) this.#observeArp(bytes, packet, octets, portId, now)
+    else if (type === ETHERTYPE_IPV6) this.#observeNd(bytes, at, packet, octets, portId, now)
   }
 
   /** Forgets what a port that closed had claimed; its number may come back for another. */
@@ -135,8 +149,15 @@ export class Neighbors {
     this.#claim(0, 0, IPV4_MAPPED, ip, macHigh(bytes, mac), readI32(bytes, mac + 2), portId, ARP, now)
   }
 
-  #observeNd(bytes: Uint8Array, frame: number, length: number, portId: number, now: number): void {
-    const ip = frame + ETHERNET_HEADER
+  /** The packet at `ip` of `length` octets, in the frame whose addresses are at `frame`. */
+  #observeNd(
+    bytes: Uint8Array,
+    frame: number,
+    ip: number,
+    length: number,
+    portId: number,
+    now: number,
+  ): void {
     if (!ipv6.isIpv6(bytes, ip, length)) return
     const message = ip + ipv6.IPV6_HEADER
     const octets = ipv6.ipv6PayloadLength(bytes, ip)
@@ -176,20 +197,26 @@ export class Neighbors {
       table.remove(slot)
       slot = NONE
     }
+    let isOther = true
     if (slot === NONE) {
       slot = table.add(a, b, c, d, portId)
       table.firstSeen[slot] = now
-    } else if (table.port[slot] !== portId) {
-      table.move(slot, portId)
-      this.#countMove(slot)
     } else {
-      table.touch(slot)
-      if (table.macHi[slot] !== hi || table.macLo[slot] !== lo) this.#countMove(slot)
+      isOther = table.macHi[slot] !== hi || table.macLo[slot] !== lo
+      if (table.port[slot] !== portId) {
+        table.move(slot, portId)
+        this.#countMove(slot)
+      } else {
+        table.touch(slot)
+        if (isOther) this.#countMove(slot)
+      }
     }
     table.macHi[slot] = hi
     table.macLo[slot] = lo
     table.how[slot] = how
     table.lastSeen[slot] = now
+    // IPv4-mapped addresses are kept out of neighbour discovery's claims: what has these words is IPv4.
+    if (isOther && c === IPV4_MAPPED && a === 0 && b === 0) this.onChange?.(d >>> 0, hi, lo >>> 0, portId)
   }
 
   #countMove(slot: number): void {

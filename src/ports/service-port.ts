@@ -3,38 +3,58 @@
  *
  * Frames reach it in the middle of a run, in borrowed memory and outside of any callback scope. So those that
  * the service wants are copied into a bounded queue, and handed over from an event of the loop (setImmediate),
- * where promises and timers work and answers may be sent at once.
+ * where promises and timers work: a slice at a time, so that a flood for the service does not hold up what others
+ * forward. What the service says is collected too, and leaves as one run: at the end of the slice that it answers,
+ * else at the end of the loop's turn. So a service never calls into the switch, which may be in the middle of a run.
  */
 
 import { DROP_TX_DOWN, DROP_TX_FULL, DROP_TX_TOO_BIG, TX_BYTES, TX_FRAMES } from '../switch/counters.js'
 import { Port, type PortDriver } from '../switch/port.js'
 import { LENGTH_BYTES, Run } from '../switch/run.js'
-import type { Switch } from '../switch/switch.js'
+import type { Clock, Switch } from '../switch/switch.js'
+import { FairQueue } from './fair-queue.js'
 
 export interface Service {
   /** Whether the frame at `at` is worth a copy. Called on the data path: offset reads only. */
   wants(bytes: Uint8Array, at: number, length: number): boolean
-  /** One frame, borrowed for the call. It never throws. */
-  handleFrame(bytes: Uint8Array, at: number, length: number): void
+  /**
+   * One frame, borrowed for the call, that came in by `port`, which may have closed since; undefined if the switch
+   * did not say. It never throws.
+   */
+  handleFrame(bytes: Uint8Array, at: number, length: number, port: Port | undefined): void
 }
 
 /** Frames a service takes: DHCP and ARP fit an Ethernet frame of the usual MTU, and nothing else is wanted. */
 const MAX_SERVICE_FRAME = 1518
 
-/** How much may wait for the service: about 200 DHCP messages of the usual size. */
-const QUEUE_BYTES = 64 * 1024
+/** How much may wait for the service: about 800 DHCP messages of the usual size, half of them from one port. */
+const QUEUE_BYTES = 256 * 1024
+
+/**
+ * What a service gets in one turn of the loop: forwarding waits for it. A DHCP message takes some tens of
+ * microseconds, so the frames are the bound in life, and the time is one for what takes longer than thought.
+ */
+const SLICE_FRAMES = 64
+const SLICE_MS = 2
+
+/** What a service may say before it leaves in a run: more than the answers of a slice. */
+const OUT_BYTES = 64 * 1024
 
 export class ServicePort implements PortDriver {
   readonly port: Port
   readonly #switch: Switch
-  readonly #queue = Run.allocate(QUEUE_BYTES)
-  readonly #out = Run.allocate(LENGTH_BYTES + MAX_SERVICE_FRAME)
+  readonly #clock: Clock
+  readonly #queue = new FairQueue(QUEUE_BYTES)
+  readonly #out = Run.allocate(OUT_BYTES)
+  #outEnd = 0
   #service: Service | undefined
-  #queued = 0
-  #scheduled: NodeJS.Immediate | undefined
+  #delivery: NodeJS.Immediate | undefined
+  #departure: NodeJS.Immediate | undefined
 
-  constructor(sw: Switch, name: string) {
+  /** `clock` times the slices: one that goes on within a turn of the loop, which that of the switch does not. */
+  constructor(sw: Switch, name: string, clock: Clock = performance) {
     this.#switch = sw
+    this.#clock = clock
     this.port = new Port({ name, role: 'service' })
     this.port.driver = this
     sw.attach(this.port)
@@ -45,13 +65,22 @@ export class ServicePort implements PortDriver {
     this.#service = service
   }
 
-  /** Puts a frame onto the segment, as if it came from a cable. Not to be called from within a run. */
+  /**
+   * Puts a frame onto the segment, as if it came from a cable, after those that were sent before: by the end of the
+   * loop's turn, or of `close`. It is copied. May be called from anywhere, the middle of a run included: only what
+   * is sent there beyond OUT_BYTES is lost.
+   */
   send(frame: Uint8Array): void {
-    if (this.port.id < 0 || frame.length > MAX_SERVICE_FRAME) return
+    const { length } = frame
+    if (this.port.id < 0 || length === 0 || length > MAX_SERVICE_FRAME) return
+    const size = LENGTH_BYTES + length
+    if (this.#outEnd + size > OUT_BYTES) this.#flush()
+    if (this.#outEnd + size > OUT_BYTES) return
     const { bytes, view } = this.#out
-    view.setUint32(0, frame.length)
-    bytes.set(frame, LENGTH_BYTES)
-    this.#switch.ingress(this.port, this.#out, LENGTH_BYTES + frame.length)
+    view.setUint32(this.#outEnd, length)
+    bytes.set(frame, this.#outEnd + LENGTH_BYTES)
+    this.#outEnd += size
+    this.#departure ??= setImmediate(this.#depart)
   }
 
   transmit(run: Uint8Array, stretches: number): void {
@@ -67,9 +96,13 @@ export class ServicePort implements PortDriver {
     }
   }
 
+  /** Sends what was said, and hears no more. Not to be called from within a run. */
   close(): void {
-    clearImmediate(this.#scheduled)
-    this.#scheduled = undefined
+    this.#flush()
+    clearImmediate(this.#delivery)
+    clearImmediate(this.#departure)
+    this.#delivery = undefined
+    this.#departure = undefined
     this.#service = undefined
     this.#switch.detach(this.port)
   }
@@ -82,37 +115,46 @@ export class ServicePort implements PortDriver {
       return
     }
     if (!service.wants(run, at + LENGTH_BYTES, length)) return
-    const size = LENGTH_BYTES + length
     if (length > MAX_SERVICE_FRAME) {
       counters[DROP_TX_TOO_BIG]++
       return
     }
-    if (this.#queued + size > QUEUE_BYTES) {
+    if (!this.#queue.put(run, at, LENGTH_BYTES + length, this.#switch.ingressPort)) {
       counters[DROP_TX_FULL]++
       return
     }
-    this.#queue.bytes.set(run.subarray(at, at + size), this.#queued)
-    this.#queued += size
     counters[TX_FRAMES]++
     counters[TX_BYTES] += length
-    this.#scheduled ??= setImmediate(() => this.#deliver())
+    this.#delivery ??= setImmediate(this.#deliver)
   }
 
-  #deliver(): void {
-    this.#scheduled = undefined
-    const { bytes, view } = this.#queue
-    const end = this.#queued
-    let at = 0
-    // A service may answer, and an answer may come back here: what that adds stands behind `end`.
-    while (at < end) {
-      const length = view.getUint32(at)
-      this.#service?.handleFrame(bytes, at + LENGTH_BYTES, length)
-      at += LENGTH_BYTES + length
+  readonly #deliver = (): void => {
+    const queue = this.#queue
+    const until = this.#clock.now() + SLICE_MS
+    // What comes while frames are handed over waits for the next slice.
+    let left = Math.min(queue.frames, SLICE_FRAMES)
+    while (left-- > 0 && this.#service !== undefined) {
+      this.#service.handleFrame(queue.bytes, queue.at, queue.length, queue.port)
+      queue.shift()
+      if (this.#clock.now() >= until) break
     }
-    if (this.#queued > end) {
-      bytes.copyWithin(0, end, this.#queued)
-      this.#scheduled ??= setImmediate(() => this.#deliver())
-    }
-    this.#queued -= end
+    queue.compact()
+    this.#delivery = queue.frames > 0 && this.#service !== undefined ? setImmediate(this.#deliver) : undefined
+    this.#flush()
+  }
+
+  readonly #depart = (): void => {
+    this.#departure = undefined
+    this.#flush()
+  }
+
+  /** Hands the switch what the service said. In the middle of a run that must wait. */
+  #flush(): void {
+    const end = this.#outEnd
+    if (end === 0 || this.#switch.ingressPort !== undefined) return
+    this.#switch.ingress(this.port, this.#out, end)
+    // Who looks at that run may have had the service say more: it stands behind.
+    this.#out.bytes.copyWithin(0, end, this.#outEnd)
+    this.#outEnd -= end
   }
 }

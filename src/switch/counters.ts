@@ -17,9 +17,10 @@ export const DROP_RX_RUNT = 8
 export const DROP_RX_SAME_PORT = 9
 export const DROP_RX_GUARD = 10
 export const DROP_RX_ROGUE = 11
-export const FDB_MOVES = 12
-export const FDB_REFUSED = 13
-export const COUNTERS = 14
+export const DROP_RX_DHCP_RATE = 12
+export const FDB_MOVES = 13
+export const FDB_REFUSED = 14
+export const COUNTERS = 15
 
 /** The names that `status` and the metrics show for the drop cells. */
 export const DROP_REASONS: readonly (readonly [index: number, reason: string])[] = [
@@ -31,4 +32,5 @@ export const DROP_REASONS: readonly (readonly [index: number, reason: string])[]
   [DROP_RX_SAME_PORT, 'rx-same-port'],
   [DROP_RX_GUARD, 'rx-dhcp-guard'],
   [DROP_RX_ROGUE, 'rx-rogue-dhcp'],
+  [DROP_RX_DHCP_RATE, 'rx-dhcp-rate'],
 ]

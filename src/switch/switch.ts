@@ -13,6 +13,7 @@
  */
 
 import {
+  DROP_RX_DHCP_RATE,
   DROP_RX_GUARD,
   DROP_RX_ROGUE,
   DROP_RX_RUNT,
@@ -26,6 +27,7 @@ import {
 import { Fdb, LEARN_MOVED, LEARN_REFUSED, type FdbEntry, type FdbOptions } from './fdb.js'
 import {
   DROP_GUARDED,
+  DROP_RATE,
   DROP_ROGUE,
   KEEP_FROM_UPLINK,
   NO_INSPECTOR,
@@ -74,6 +76,11 @@ export class Switch {
   inspector: FrameInspector
   /** Where frames go that were for the uplink but must not cross it. */
   servicePort: Port | undefined
+  /**
+   * The port whose run is being walked: where a frame that a driver is told to transmit came in. Undefined between
+   * runs. While it is set, nothing may call `ingress`: the lists of the ports speak of that run.
+   */
+  ingressPort: Port | undefined
 
   readonly #clock: Clock
   readonly #fdb: Fdb
@@ -139,8 +146,10 @@ export class Switch {
    * framing cannot be followed any further; the frames before that were forwarded.
    */
   ingress(from: Port, run: Run, end: number): number {
+    this.ingressPort = from
     const used = this.#walk(from, run, end, this.#clock.now())
     this.#flush(run.bytes)
+    this.ingressPort = undefined
     return used
   }
 
@@ -149,8 +158,10 @@ export class Switch {
    * is left in `run.departures`, and sent when this returns, without another call.
    */
   ingressFromNative(from: Port, run: Run, end: number, now: number): number {
+    this.ingressPort = from
     const used = this.#walk(from, run, end, now)
     this.#handOver(run)
+    this.ingressPort = undefined
     return used
   }
 
@@ -295,6 +306,7 @@ export class Switch {
   ): void {
     if (verdict === DROP_GUARDED) from.counters[DROP_RX_GUARD]++
     else if (verdict === DROP_ROGUE) from.counters[DROP_RX_ROGUE]++
+    else if (verdict === DROP_RATE) from.counters[DROP_RX_DHCP_RATE]++
     else if (target === SAME_PORT) from.counters[DROP_RX_SAME_PORT]++
     else if (target >= 0) {
       const port = this.#byId[target]!

@@ -1,11 +1,18 @@
 // DHCP messages (RFC 2131 §2): the fixed BOOTP header, the magic cookie, options.
 //
 // A message is parsed into an object that owns its bytes, since a reply may wait for a disk long after
-// the borrowed buffer is reused. What is taken as it comes: padding anywhere, a missing END, an option in
-// several parts (RFC 3396 §7), options in `file` and `sname` (option 52, RFC 2132 §9.3). What is not: an
-// option that runs past the end of its field.
+// the borrowed buffer is reused. How options lie in their fields is the business of dhcp-fields.ts.
 
 import { readU16, readU32, writeU16, writeU32 } from './bytes.js'
+import {
+  fieldOctets,
+  joinParts,
+  layOutOptions,
+  OPTION_OVERLOAD,
+  type LaterParts,
+  readOptions,
+  writeField,
+} from './dhcp-fields.js'
 
 const OP = 0
 const HTYPE = 1
@@ -40,15 +47,8 @@ export const HTYPE_ETHERNET = 1
 /** In `flags`: the client cannot take unicast yet (RFC 2131 §4.1). */
 export const FLAG_BROADCAST = 0x8000
 
-const OPTION_PAD = 0
-const OPTION_OVERLOAD = 52
-const OPTION_END = 255
-
 /** Relays and old clients drop what is shorter than a BOOTP message (RFC 951 §3). */
 const BOOTP_LENGTH = 300
-/** Octets of a message without options: the header, the cookie and END. */
-export const DHCP_OVERHEAD = OPTIONS + 1
-
 export interface DhcpMessage {
   op: number
   htype: number
@@ -80,13 +80,15 @@ export function parseDhcp(bytes: Uint8Array, at: number, length: number): DhcpMe
   if (length < OPTIONS) return 'bootp-short'
   if (readU32(bytes, at + COOKIE) !== MAGIC) return 'bootp-cookie'
   const options = new Map<number, Uint8Array>()
-  if (!readOptions(bytes, at + OPTIONS, at + length, options)) return 'bootp-options'
+  const later: LaterParts = []
+  if (!readOptions(bytes, at + OPTIONS, at + length, options, later)) return 'bootp-options'
   const overload = options.get(OPTION_OVERLOAD)
-  options.delete(OPTION_OVERLOAD)
   const fields = overload?.length === 1 ? overload[0]! : 0
   // RFC 3396 §5: the options field first, then file, then sname.
-  if (fields & 1 && !readOptions(bytes, at + FILE, at + COOKIE, options)) return 'bootp-options'
-  if (fields & 2 && !readOptions(bytes, at + SNAME, at + FILE, options)) return 'bootp-options'
+  if (fields & 1 && !readOptions(bytes, at + FILE, at + COOKIE, options, later)) return 'bootp-options'
+  if (fields & 2 && !readOptions(bytes, at + SNAME, at + FILE, options, later)) return 'bootp-options'
+  if (later.length > 0) joinParts(bytes, options, later)
+  options.delete(OPTION_OVERLOAD)
   return {
     op: bytes[at + OP]!,
     htype: bytes[at + HTYPE]!,
@@ -106,44 +108,28 @@ export function parseDhcp(bytes: Uint8Array, at: number, length: number): DhcpMe
   }
 }
 
-/** Adds the options from `at` to `end` to `options`; false if one runs past `end`. */
-function readOptions(bytes: Uint8Array, at: number, end: number, options: Map<number, Uint8Array>): boolean {
-  while (at < end) {
-    const code = bytes[at]!
-    if (code === OPTION_END) return true
-    if (code === OPTION_PAD) {
-      at++
-      continue
-    }
-    const value = at + 2
-    if (value > end || value + bytes[at + 1]! > end) return false
-    at = value + bytes[at + 1]!
-    const before = options.get(code)
-    if (before === undefined) {
-      options.set(code, bytes.slice(value, at))
-    } else {
-      const joined = new Uint8Array(before.length + at - value)
-      joined.set(before)
-      joined.set(bytes.subarray(value, at), before.length)
-      options.set(code, joined)
-    }
-  }
-  return true
-}
-
-/** Octets that `options` take in a message, the code and length of each part included. */
-export function optionOctets(value: Uint8Array): number {
-  return value.length + 2 * Math.max(1, Math.ceil(value.length / 255))
-}
-
 /**
  * The octets of a message: options in the order of the map, those over 255 octets in parts (RFC 3396 §6),
  * END, and padding to a BOOTP message's 300. Names too long for their field are cut.
  */
 export function emitDhcp(message: DhcpMessage): Uint8Array {
-  let length = DHCP_OVERHEAD
-  for (const value of message.options.values()) length += optionOctets(value)
-  const bytes = new Uint8Array(Math.max(BOOTP_LENGTH, length))
+  return emitDhcpWithin(message, Infinity)!
+}
+
+/**
+ * The same in at most `most` octets (300 or more): what does not fit behind the header goes into `file` and `sname`,
+ * where they are empty. Undefined if the options do not fit even so.
+ */
+export function emitDhcpWithin(message: DhcpMessage, most: number): Uint8Array | undefined {
+  const { file, sname } = message
+  const fields = layOutOptions(message.options, [
+    most - OPTIONS,
+    file === '' ? FILE_LENGTH : 0,
+    sname === '' ? SNAME_LENGTH : 0,
+  ])
+  if (fields === undefined) return undefined
+  const [inOptions, inFile = [], inSname = []] = fields
+  const bytes = new Uint8Array(Math.max(BOOTP_LENGTH, OPTIONS + fieldOctets(inOptions!)))
   bytes[OP] = message.op
   bytes[HTYPE] = message.htype
   bytes[HLEN] = message.hlen
@@ -156,22 +142,12 @@ export function emitDhcp(message: DhcpMessage): Uint8Array {
   writeU32(bytes, SIADDR, message.siaddr)
   writeU32(bytes, GIADDR, message.giaddr)
   bytes.set(message.chaddr.subarray(0, CHADDR_LENGTH), CHADDR)
-  writeText(bytes, SNAME, SNAME_LENGTH, message.sname)
-  writeText(bytes, FILE, FILE_LENGTH, message.file)
+  if (inSname.length > 0) writeField(bytes, SNAME, inSname)
+  else writeText(bytes, SNAME, SNAME_LENGTH, sname)
+  if (inFile.length > 0) writeField(bytes, FILE, inFile)
+  else writeText(bytes, FILE, FILE_LENGTH, file)
   writeU32(bytes, COOKIE, MAGIC)
-  let at = OPTIONS
-  for (const [code, value] of message.options) {
-    let from = 0
-    do {
-      const part = value.subarray(from, from + 255)
-      bytes[at] = code
-      bytes[at + 1] = part.length
-      bytes.set(part, at + 2)
-      at += 2 + part.length
-      from += 255
-    } while (from < value.length)
-  }
-  bytes[at] = OPTION_END
+  writeField(bytes, OPTIONS, inOptions!)
   return bytes
 }
 

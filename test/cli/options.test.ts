@@ -61,6 +61,15 @@ t.test('a comma separates values in the environment, where the option may be rep
   t.strictSame(parse([], { VMBRIDGE_LEASE_TIME: '1,2' }).all('lease-time'), ['1,2'])
 })
 
+t.test('another separator stands where values hold commas', async t => {
+  const command: Command = {
+    ...COMMAND,
+    options: { rule: { value: 'A,B', multiple: true, separator: ';', help: 'rules' } },
+  }
+  t.strictSame(parse([], { VMBRIDGE_RULE: 'a,b;c,d' }, command).all('rule'), ['a,b', 'c,d'])
+  t.strictSame(parse(['--rule', 'a;b'], {}, command).all('rule'), ['a;b'], 'but not in a flag')
+})
+
 t.test('a switch is on by its flag or by a yes in the environment', async t => {
   t.equal(parse(['--quiet']).has('quiet'), true)
   t.equal(parse([]).has('quiet'), false)

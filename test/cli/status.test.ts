@@ -6,7 +6,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
 import { render } from '../../src/cli/status.js'
-import type { DaemonStatus } from '../../src/control/api.js'
+import type { DaemonStatus, DhcpStatus, NetworkStatus } from '../../src/control/api.js'
 import { Client, type Fields, ip } from '../dhcp/segment.js'
 import * as option from '../../src/dhcp/options.js'
 import { announcement, BROADCAST, Station, textFrame } from '../daemon/station.js'
@@ -19,6 +19,7 @@ import { asNobody, NOBODY, scratch, vmbridge } from './command.js'
 t.setTimeout(90_000)
 
 const A = '52:54:00:00:00:0a'
+const NOW = Date.parse('2026-01-15T12:00:00Z')
 // What a terminal obeys: an escape sequence, a bell, a C1 control sequence, DEL.
 const HOSTILE = '\u001b]0;owned\u0007\u009b31m\u007f'
 // oxlint-disable-next-line no-control-regex -- that is what is looked for
@@ -55,7 +56,7 @@ t.test('status --json shows ports, addresses, traffic, drops, the FDB and leases
   t.equal(pid, daemon.pid)
   t.ok(Number.isInteger(uptime) && uptime >= 0)
   t.equal(networks.length, 1)
-  const { ports, fdb, leases, dhcp, ...network } = networks[0]
+  const { ports, fdb, leases, dhcp, neighbors, ...network } = networks[0]
   t.strictSame(network, {
     name: 'default',
     sockets: [daemon.socket],
@@ -90,6 +91,10 @@ t.test('status --json shows ports, addresses, traffic, drops, the FDB and leases
     fdb.find(({ mac }) => mac === A),
     { port: 'vm1', age: 0 },
   )
+  t.match(
+    neighbors.find(({ ip }) => ip === '192.168.105.201'),
+    { mac: A, port: 'vm1', how: 'arp', moves: 0 },
+  )
   t.match(leases, [{ ip: '192.168.105.3', mac: A, hostname: 'alpha', state: 'bound' }])
   t.match(leases[0].expires, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   t.match(dhcp, {
@@ -110,7 +115,9 @@ t.test('status --json shows ports, addresses, traffic, drops, the FDB and leases
     /^ {2}PORT +ROLE +MAC +IP +RX +RX BYTES +TX +TX BYTES +DROPS +PEER$/m,
     /^ {2}vm1 +vm +52:54:00:00:00:0a +192\.168\.105\.\S+ +5 .* rx-runt:1 +\S+ .*\(\d+\)$/m,
     /^ {2}52:54:00:00:00:0a +vm1 +\d+s$/m,
-    /^ {2}192\.168\.105\.3 +52:54:00:00:00:0a +alpha +bound +\S+Z$/m,
+    /^ {2}192\.168\.105\.3 +52:54:00:00:00:0a +alpha +\S+ +bound +in \d+[mh] \(.*\d\d:\d\d\) +-$/m,
+    /^NEIGHBORS\n {2}IP +MAC +PORT +HOW +FIRST SEEN +LAST SEEN +MOVES$/m,
+    /^ {2}192\.168\.105\.201 +52:54:00:00:00:0a +vm1 +arp +\d+s ago +\d+s ago +0$/m,
   ])
     t.match(tables.stdout, line)
 })
@@ -175,7 +182,7 @@ t.test('something else at the control socket is said to be no daemon, with statu
 })
 
 t.test('the tables hold no control characters, whatever a host or a program is called', async t => {
-  const text = render({
+  const status: DaemonStatus = {
     version: '0.0.0',
     pid: 1,
     uptime: 3671,
@@ -202,12 +209,75 @@ t.test('the tables hold no control characters, whatever a host or a program is c
           },
         ],
         fdb: [],
+        neighbors: [
+          { ip: HOSTILE, mac: HOSTILE, port: HOSTILE, how: 'arp', firstSeen: 3671, lastSeen: 0, moves: 2 },
+        ],
         leases: [{ ip: '192.168.105.2', mac: A, hostname: HOSTILE, state: 'bound', expires: '' }],
+        dhcp: {
+          range: HOSTILE,
+          exclude: [],
+          free: 1,
+          reservations: 3,
+          degraded: true,
+          conflicts: [
+            {
+              ip: HOSTILE,
+              lease: { mac: A, port: 'vm1', hostname: HOSTILE },
+              claim: { mac: HOSTILE, port: HOSTILE },
+              since: HOSTILE,
+              count: 2,
+            },
+          ],
+          counters: { received: {}, sent: {}, dropped: {} },
+        },
       },
     ],
-  })
+  }
+  const text = render(status, NOW)
   t.notMatch(text, CONTROL)
   t.match(text, /up 1h1m11s/)
+})
+
+t.test('conflicts, reservations and a disk that fails are in the tables', async t => {
+  const network: NetworkStatus = {
+    name: 'default',
+    sockets: [],
+    gateway: '192.168.105.1/24',
+    mtu: 1500,
+    uplink: { kind: 'none', state: 'up' },
+    ports: [],
+    fdb: [],
+    neighbors: [],
+    leases: [],
+    dhcp: {
+      range: '192.168.105.2-192.168.105.199',
+      exclude: [],
+      free: 190,
+      degraded: false,
+      conflicts: [],
+      reservations: 0,
+      counters: { received: {}, sent: {}, dropped: {} },
+    },
+  }
+  const tables = (dhcp: Partial<DhcpStatus>): string => {
+    const networks = [{ ...network, dhcp: { ...network.dhcp!, ...dhcp } }]
+    return render({ version: '0.0.0', pid: 1, uptime: 1, networks }, NOW)
+  }
+  t.match(tables({}), /^DHCP 192\.168\.105\.2-192\.168\.105\.199, 190 free$/m)
+  t.match(tables({ reservations: 3 }), /, 190 free, 3 reserved$/m)
+  t.match(tables({ reservations: 3, degraded: true }), /, 3 reserved, DEGRADED: leases cannot be written$/m)
+  for (const none of [tables({}), tables({ conflicts: [] })]) t.notMatch(none, /CONFLICTS/)
+  const conflict = {
+    ip: '192.168.105.7',
+    lease: { mac: A, port: 'vm1', hostname: 'web' },
+    claim: { mac: '52:54:00:00:00:0b', port: 'vm2' },
+    since: new Date(NOW - 90_000).toISOString(),
+    count: 3,
+  }
+  const text = tables({ conflicts: [conflict, { ...conflict, lease: { mac: A, port: '-' } }] })
+  t.match(text, /^CONFLICTS\n {2}IP +LEASED TO +PORT +HOSTNAME +CLAIMED BY +PORT +SINCE +CLAIMS$/m)
+  t.match(text, /^ {2}192\.168\.105\.7 +52:\S+0a +vm1 +web +52:\S+0b +vm2 +1m ago \(\d\d:\d\d\) +3$/m)
+  t.match(text, /^ {2}192\.168\.105\.7 +52:\S+0a +- +- +52:/m)
 })
 
 t.test('a hostile host and a hostile program show as plain text', { skip: requires(['linux']) }, async t => {

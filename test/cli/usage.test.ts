@@ -9,7 +9,7 @@ import { scratch, vmbridge } from './command.js'
 
 t.setTimeout(120_000)
 
-const COMMANDS = ['daemon', 'run', 'plug', 'status']
+const COMMANDS = ['daemon', 'run', 'plug', 'status', 'leases', 'reservations']
 
 for (const command of COMMANDS) {
   t.test(`vmbridge ${command} --help shows the options with examples`, async t => {

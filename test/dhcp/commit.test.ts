@@ -1,165 +1,270 @@
+// The committer on a pool of its own: what it tells whom, in which order, and what it tells the store.
+
 import t from 'tap'
-import * as option from '../../src/dhcp/options.js'
-import { Client, ip, MemoryStore, Segment } from './segment.js'
+import { RETRY } from '../../src/dhcp/commit.js'
+import { MAX_POOL } from '../../src/dhcp/range.js'
+import { A, Desk, HOUR, holdersIn, keyOf, turn } from './commit-desk.js'
+import { MemoryStore } from './segment.js'
 
-const A = ip('192.168.105.2')
-const SERVER = ip('192.168.105.1')
-const rebind = (address: number): object => ({ type: option.REQUEST, ciaddr: address, sourceIp: address })
-const release = (address: number): object => ({
-  type: option.RELEASE,
-  ciaddr: address,
-  options: [[option.SERVER_ID, SERVER]],
-})
-
-async function start(options: object = {}): Promise<{ segment: Segment; store: MemoryStore }> {
+function parts(): { store: MemoryStore; desk: Desk<MemoryStore> } {
   const store = new MemoryStore()
-  return { segment: await Segment.start({ ...options, store }), store }
+  return { store, desk: new Desk(store) }
 }
 
-const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
-
-t.test('an ACK does not leave before its lease is saved', async t => {
-  const { segment, store } = await start()
+t.test('a lease stands once it is saved, and not before', async t => {
+  const { store, desk } = parts()
   store.hold()
-  segment.tell(new Client(1), rebind(A))
+  desk.commit(1, A)
   await turn()
   await turn()
   t.equal(store.saves, 1, 'the save is under way')
-  t.same(segment.take(), [])
-  t.same(await segmentOffers(segment, 2), [ip('192.168.105.3')], 'and nobody else gets the address meanwhile')
+  t.same(desk.outcomes, [])
+  t.equal(desk.pool.leaseAt(A)?.key, keyOf(1), 'and nobody else gets the address meanwhile')
   store.release()
-  await segment.server.flush()
-  t.equal(segment.take()[0]?.type, option.ACK)
-  t.match(store.saved, [{ ip: A }])
+  t.same(await desk.told(), ['1 stands'])
+  t.same(holdersIn(store.saved), { [A]: keyOf(1) })
 })
 
-async function segmentOffers(segment: Segment, n: number): Promise<number[]> {
-  segment.tell(new Client(n))
-  return segment.take().map(({ message }) => message.yiaddr)
-}
-
 t.test('what comes in during one turn shares a save, what comes during a save the next', async t => {
-  const { segment, store } = await start()
+  const { store, desk } = parts()
   store.hold()
-  for (let n = 1; n <= 3; n++) segment.tell(new Client(n), rebind(A + n))
+  for (let n = 1; n <= 3; n++) desk.commit(n, A + n)
   await turn()
-  for (let n = 4; n <= 6; n++) segment.tell(new Client(n), rebind(A + n))
+  for (let n = 4; n <= 6; n++) desk.commit(n, A + n)
   await turn()
   t.equal(store.saves, 1)
   store.release()
-  await segment.server.flush()
+  t.equal((await desk.told()).length, 6)
   t.equal(store.saves, 2)
-  t.equal(segment.take().length, 6)
-  t.equal(store.saved.length, 6)
+  t.equal(store.saved.leases.length, 6)
 })
 
 t.test('a client that asks again while it waits gets one answer, to the last', async t => {
-  const { segment, store } = await start()
-  const client = new Client(1)
+  const { store, desk } = parts()
+  const answered: number[] = []
   store.hold()
-  for (let n = 0; n < 50; n++) segment.tell(client, rebind(A))
+  for (let n = 0; n < 50; n++) desk.commit(1, A, () => answered.push(n))
   store.release()
-  await segment.server.flush()
-  const replies = segment.take()
-  t.equal(replies.length, 1)
-  t.equal(replies[0]?.message.xid, client.xid)
+  await desk.told()
+  t.same(answered, [49])
 })
 
-t.test('one that releases while it waits gets no answer', async t => {
-  const { segment, store } = await start()
-  const client = new Client(1)
-  store.hold()
-  segment.tell(client, rebind(A))
-  await turn()
-  segment.tell(client, release(A))
-  store.release()
-  await segment.server.flush()
-  t.same(segment.take(), [])
-  t.match(segment.server.status().leases, [{ state: 'expired' }])
+t.test('one that releases or declines while it waits is told that the lease is gone', async t => {
+  for (const leave of ['release', 'decline'] as const) {
+    for (const fails of [false, true]) {
+      const { store, desk } = parts()
+      store.hold()
+      desk.commit(1, A)
+      await turn()
+      desk[leave](1)
+      store.fails = fails
+      store.release()
+      t.same(await desk.told(), ['1 gone'], `${leave}, the disk ${fails ? 'fails' : 'works'}`)
+    }
+  }
 })
 
-t.test('a disk that fails', async t => {
-  const { segment, store } = await start({ range: { first: A, last: A + 1 } })
-  const [known, fresh] = [new Client(1), new Client(2)]
-  await segment.lease(known)
+t.test('one whose address another got while it waited is told so, saved or not', async t => {
+  for (const isUnderWay of [false, true]) {
+    const { store, desk } = parts()
+    store.hold()
+    desk.commit(1, A)
+    if (isUnderWay) await turn()
+    desk.release(1)
+    desk.commit(2, A)
+    if (!isUnderWay) t.same(desk.outcomes, ['1 gone'], 'at once')
+    store.release()
+    t.same((await desk.told()).sort(), ['1 gone', '2 stands'])
+  }
+})
+
+t.test('while the disk fails a known lease is renewed from memory, a new one refused', async t => {
+  const { store, desk } = parts()
+  desk.commit(1, A)
+  t.same(await desk.told(), ['1 stands'])
+  t.equal(desk.committer.degraded, false)
   store.fails = true
 
-  segment.clock.advance(1800)
-  const [ack] = await segment.ask(known, rebind(A))
-  t.equal(ack?.type, option.ACK, 'a known lease is renewed from memory')
-  t.equal(segment.server.status().degraded, true)
+  desk.clock.advance(HOUR / 2)
+  desk.commit(1, A)
+  desk.commit(2, A + 1)
+  t.same(await desk.told(), ['1 stands', '2 refused'])
+  t.equal(desk.committer.degraded, true)
+  t.same(desk.holders, { [A]: keyOf(1) }, 'the new one leaves no trace')
 
-  t.same(await segment.ask(fresh, rebind(A + 1)), [], 'a new one is refused')
-  t.equal(segment.server.status().counters.dropped['not-saved'], 1)
-  t.match(segment.server.status().leases, [{ ip: '192.168.105.2', state: 'bound' }], 'and leaves no trace')
-  t.equal(segment.server.status().leases.length, 1)
-
-  segment.clock.advance(3000)
-  t.equal(
-    (await segment.ask(known, rebind(A)))[0]?.type,
-    option.ACK,
-    'renewed again, past what the disk knows',
-  )
-  segment.clock.advance(3600)
-  t.same(await segment.ask(known, rebind(A)), [], 'once it is over it is new')
-  t.match(segment.server.status().leases, [{ ip: '192.168.105.2', state: 'expired' }])
-
-  const stores = segment.log.lines.filter(({ fields }) => fields.event === 'dhcp.store')
-  t.match(stores, [{ level: 'error', message: /no new leases until the disk is back: no space left/ }])
-  t.equal(stores.length, 1, 'logged once')
+  desk.clock.advance(HOUR - 60)
+  desk.commit(1, A)
+  t.same(await desk.told(), ['1 stands'], 'renewed again, past what the disk knows')
+  desk.clock.advance(HOUR + 1)
+  desk.commit(1, A)
+  t.same(await desk.told(), ['1 refused'], 'once it is over it is new')
+  t.same(desk.holders, { [A]: keyOf(1) }, 'and remembered')
 
   store.fails = false
-  t.equal((await segment.ask(fresh, rebind(A + 1)))[0]?.type, option.ACK)
-  t.equal(segment.server.status().degraded, false)
-  t.equal(segment.log.lines.filter(({ fields }) => fields.event === 'dhcp.store').length, 2)
+  desk.commit(2, A + 1)
+  t.same(await desk.told(), ['2 stands'])
+  t.equal(desk.committer.degraded, false)
+})
+
+t.test('a disk that fails and comes back is one error and one line', async t => {
+  const { store, desk } = parts()
+  store.fails = true
+  for (let n = 1; n <= 3; n++) {
+    desk.commit(n, A + n)
+    await desk.told()
+  }
+  store.fails = false
+  desk.commit(1, A)
+  desk.commit(2, A + 1)
+  await desk.told()
+  t.match(desk.log.lines, [
+    {
+      level: 'error',
+      fields: { event: 'dhcp.store', err: { code: 'ERR_LEASE_STORE', cause: /no space left/ } },
+      message: 'ERR_LEASE_STORE: no new leases until the disk is back: no space left on device',
+    },
+    { level: 'info', fields: { event: 'dhcp.store' }, message: 'leases are saved again' },
+  ])
+  t.equal(desk.log.lines.length, 2)
+})
+
+t.test('it finds out by itself that the disk is back', async t => {
+  const { store, desk } = parts()
+  store.fails = true
+  desk.commit(1, A)
+  await desk.told()
+  for (let tries = 2; tries <= 4; tries++) {
+    desk.clock.advance(RETRY / 1000 - 0.001)
+    await desk.told()
+    t.equal(store.saves, tries - 1, 'not before its time')
+    desk.clock.advance(0.001)
+    await desk.told()
+    t.equal(store.saves, tries)
+    t.equal(desk.committer.degraded, true)
+  }
+  store.fails = false
+  desk.clock.advance(RETRY / 1000)
+  await desk.told()
+  t.equal(desk.committer.degraded, false)
+  desk.clock.advance(HOUR)
+  await desk.told()
+  t.equal(store.saves, 5, 'and is quiet from then on')
+})
+
+t.test('closing saves what was asked for, lets go of the store, and tries no more', async t => {
+  for (const isWaiting of [false, true]) {
+    const { store, desk } = parts()
+    let closedAfter: number | undefined
+    store.close = async () => void (closedAfter = store.saves)
+    store.fails = true
+    desk.commit(1, A)
+    if (!isWaiting) await desk.told()
+    await desk.committer.close()
+    t.equal(closedAfter, 1)
+    t.same(desk.outcomes, isWaiting ? ['1 refused'] : [])
+    desk.clock.advance(HOUR)
+    await desk.told()
+    t.equal(store.saves, 1)
+  }
 })
 
 t.test('a new lease asked for twice is still new', async t => {
-  const { segment, store } = await start()
-  const client = new Client(1)
+  const { store, desk } = parts()
   store.fails = true
   store.hold()
-  segment.tell(client, rebind(A))
+  desk.commit(1, A)
   await turn()
-  segment.tell(client, rebind(A))
+  desk.commit(1, A)
   store.release()
-  await segment.server.flush()
-  t.same(segment.take(), [])
-  segment.tell(client, rebind(A))
-  segment.tell(client, rebind(A))
-  await segment.server.flush()
-  t.same(segment.take(), [], 'nor is it known when it asks twice at once')
-  t.same(segment.server.status().leases, [])
+  t.same(await desk.told(), ['1 refused', '1 refused'])
+  desk.commit(1, A)
+  desk.commit(1, A)
+  t.same(await desk.told(), ['1 refused'], 'nor is it known when it asks twice at once')
+  t.same(desk.holders, {})
 })
+
+t.test(
+  'one that asks again while its lease is being saved is renewed from memory when that fails',
+  async t => {
+    const { store, desk } = parts()
+    store.hold()
+    desk.commit(1, A)
+    await turn()
+    desk.commit(1, A, () => {})
+    store.release()
+    while (desk.outcomes.length === 0) {
+      store.fails = store.saved.leases.length > 0
+      await Promise.resolve()
+    }
+    store.fails = true
+    t.same(await desk.told(), ['1 stands', '1 stands'])
+    t.same(desk.holders, { [A]: keyOf(1) })
+  },
+)
 
 t.test('what an unsaved lease displaced is put back', async t => {
-  const { segment, store } = await start({ range: { first: A, last: A + 1 } })
-  const [one, two, three] = [new Client(1), new Client(2), new Client(3)]
-  await segment.lease(one)
-  await segment.lease(two)
-  segment.clock.advance(3601)
-  const before = segment.server.status().leases
+  const { store, desk } = parts()
+  desk.commit(1, A)
+  desk.commit(2, A + 1)
+  await desk.told()
+  desk.clock.advance(HOUR + 1)
   store.fails = true
-  const [offer] = await segment.ask(three)
-  t.equal(offer?.message.yiaddr, A)
-  t.same(await segment.ask(three, rebind(A)), [])
-  t.same(segment.server.status().leases, before)
-  store.fails = false
-  t.equal((await segment.ask(one))[0]?.message.yiaddr, A)
+  desk.commit(3, A)
+  t.equal(desk.pool.leaseOf(keyOf(1)), undefined)
+  t.same(await desk.told(), ['3 refused'])
+  t.same(desk.holders, { [A]: keyOf(1), [A + 1]: keyOf(2) })
+  desk.commit(2, A)
+  t.same(await desk.told(), ['2 refused'])
+  t.same(desk.holders, { [A]: keyOf(1), [A + 1]: keyOf(2) }, 'both')
 })
 
-t.test('hostile clients and a disk that hangs: what waits is bounded by the pool', async t => {
-  const { segment, store } = await start()
+t.test('a client that moves on while its first address is being saved goes back to that one', async t => {
+  const { store, desk } = parts()
   store.hold()
-  for (let n = 0; n < 500; n++) {
-    const client = new Client(n)
-    segment.tell(client, rebind(A + (n % 10)))
-    segment.tell(client, release(A + (n % 10)))
-  }
-  for (let n = 0; n < 10; n++) segment.tell(new Client(1000 + n), rebind(A + n))
+  desk.commit(1, A)
+  await turn()
+  desk.commit(1, A + 1)
   store.release()
-  await segment.server.flush()
-  const acks = segment.take().filter(({ type }) => type === option.ACK)
-  t.equal(acks.length, 10)
-  t.equal(segment.server.status().counters.dropped['not-saved'], 0, 'the displaced ones wait no more')
+  while (desk.outcomes.length === 0) await Promise.resolve()
+  store.fails = true
+  t.same(await desk.told(), ['1 gone', '1 refused'])
+  t.same(desk.holders, { [A]: keyOf(1) })
+  desk.commit(1, A)
+  t.same(await desk.told(), ['1 stands'], 'it is the one on disk')
+})
+
+t.test('a save that began while the lease was over says nothing of the next one', async t => {
+  const { store, desk } = parts()
+  desk.commit(1, A)
+  desk.release(1)
+  store.hold()
+  await turn()
+  desk.commit(1, A)
+  store.release()
+  while (desk.outcomes.length === 0) await Promise.resolve()
+  t.same(desk.outcomes.splice(0), ['1 gone'])
+  store.fails = true
+  t.same(await desk.told(), ['1 refused'])
+})
+
+t.test('while the disk hangs, neither what waits nor the list of changes grows without bound', async t => {
+  const { store, desk } = parts()
+  let listed: number | undefined = -1
+  const { save } = store
+  store.save = (changes, snapshot) => {
+    listed = changes?.length
+    return save.call(store, changes, snapshot)
+  }
+  store.hold()
+  desk.commit(1, A)
+  await turn()
+  t.equal(listed, 1)
+  for (let n = 0; n < 1.5 * MAX_POOL; n++) desk.commit(n % 10, A + (n % 10))
+  t.ok(desk.pool.takeChanges().length <= MAX_POOL)
+  store.release()
+  t.same((await desk.told()).length, 11, 'one answer a client, and that to the first')
+  t.equal(listed, undefined, 'too many to list: the state has them')
+  desk.commit(1, A)
+  await desk.told()
+  t.equal(listed, 1)
 })

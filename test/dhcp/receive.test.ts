@@ -9,7 +9,10 @@ import { Client, ip, Segment, station, udpFrame } from './segment.js'
 
 const client = new Client(1)
 const receive = (frame: Uint8Array): ReturnType<typeof receiveDhcp> =>
-  receiveDhcp(frame, 0, frame.length, destination => destination === 0xffffffff)
+  receiveDhcp(frame, 0, frame.length, {
+    isOurs: destination => destination === 0xffffffff,
+    isLocal: address => address >>> 8 === 0xc0a869,
+  })
 
 /** Puts the IPv4 header checksum right again after its fields were changed. */
 function refresh(frame: Uint8Array, header = 20): void {
@@ -89,6 +92,28 @@ t.test('every fault has its name', async t => {
   cut[40] = cut[41] = 0
   faults[faults.findIndex(([, wanted]) => wanted === 'bootp-options')]![2] = cut
   for (const [what, wanted, frame] of faults) t.equal(receive(frame), wanted, what)
+})
+
+t.test('a relay on this segment is heard if it names itself wherever it must, no other', async t => {
+  const relay = ip('192.168.105.250')
+  const by: Fields = { giaddr: relay, hops: 1, sourceIp: relay, sourcePort: 67 }
+  const heard = receive(client.frame(by))
+  t.match(heard, { giaddr: relay, hops: 1, sender: station(1) })
+  for (const [what, fields] of [
+    ['from another subnet', { ...by, giaddr: ip('10.0.0.1'), sourceIp: ip('10.0.0.1') }],
+    ['without a hop', { ...by, hops: 0 }],
+    ['from another address', { ...by, sourceIp: ip('192.168.105.251') }],
+    ['from no address', { ...by, sourceIp: 0 }],
+    ["from a client's port", { ...by, sourcePort: 68 }],
+  ] as const) {
+    t.equal(receive(client.frame(fields)), 'relayed', what)
+  }
+})
+
+t.test('who sent the frame is told apart from the client', async t => {
+  const frame = client.frame()
+  frame.set([0x52, 0x54, 0, 0, 0, 0x99], 6)
+  t.match(receive(frame), { sender: station(0x99), chaddr: Uint8Array.of(0x52, 0x54, 0, 0, 0, 1) })
 })
 
 t.test('the server counts each, answers none and goes on', async t => {

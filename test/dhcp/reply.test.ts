@@ -2,6 +2,8 @@ import type { Fields } from './segment.js'
 import t from 'tap'
 import * as option from '../../src/dhcp/options.js'
 import { MAC_BROADCAST } from '../../src/wire/mac.js'
+import { wantsRapidCommit } from '../../src/dhcp/reply.js'
+import { answer, BY_RELAY, configured, OFFERED, RELAY_IP, RELAY_MAC, request } from './replies.js'
 import { Client, ip, Segment, SERVER_MAC } from './segment.js'
 
 const BROADCAST_IP = 0xffffffff
@@ -185,3 +187,89 @@ t.test('a reply fits what the client takes; what everybody gets is not left out'
   const [offer] = await huge.ask(new Client(1), { options: [[option.MAX_SIZE, 65_535]] })
   t.ok(offer!.frame.length <= 1514, 'never over the Ethernet MTU')
 })
+
+t.test('a relay is answered at its own address and port, by the station that spoke', async t => {
+  for (const reply of [OFFERED, { ...OFFERED, type: option.ACK }] as const) {
+    const { destination, destinationIp, port, message } = answer(configured(), BY_RELAY, reply)
+    t.same([destination, destinationIp, port], [RELAY_MAC, RELAY_IP, 67])
+    t.match(message, { giaddr: RELAY_IP, hops: 0, flags: 0 })
+  }
+})
+
+t.test('a relay is told to broadcast a NAK (RFC 2131 §4.3.2)', async t => {
+  const nak = answer(configured(), { ...BY_RELAY, flags: 1 }, { type: option.NAK, why: 'no' })
+  t.same([nak.destination, nak.destinationIp, nak.port], [RELAY_MAC, RELAY_IP, 67])
+  t.equal(nak.message.flags, 0x8001)
+  const direct = answer(configured(), {}, { type: option.NAK, why: 'no' })
+  t.equal(direct.message.flags, 0)
+})
+
+t.test('a relay gets its option 82 back as it was, and last (RFC 3046 §2.2)', async t => {
+  const octets = [1, 4, 9, 8, 7, 6, 2, 0]
+  const fields: Fields = { ...BY_RELAY, raw: [[82, octets]] }
+  for (const reply of [OFFERED, { type: option.NAK, why: 'no' }] as const) {
+    const { codes, message } = answer(configured(), fields, reply)
+    t.equal(codes.at(-1), 82)
+    t.same([...message.options.get(82)!], octets)
+  }
+  t.equal(answer(configured(), { ...fields, ...wishes(82, 1) }).codes.at(-1), 82, 'wished for or not')
+  const client = answer(configured(), { raw: [[82, octets]] })
+  t.notOk(client.codes.includes(82), 'a client gets none')
+  const full = answer(configured(), {
+    ...BY_RELAY,
+    raw: [
+      [82, Array.from({ length: 255 }, () => 1)],
+      [61, Array.from({ length: 255 }, () => 2)],
+    ],
+  })
+  t.ok(full.frame.length - 14 <= 576)
+  t.notOk(full.codes.includes(82), 'whole or not at all')
+  t.ok(full.codes.includes(61))
+})
+
+t.test('the ACK of an INFORM has neither address nor times', async t => {
+  const ciaddr = ip('192.168.105.77')
+  const { codes, message, destinationIp } = answer(
+    configured(),
+    { type: option.INFORM, ciaddr },
+    { type: option.ACK, yiaddr: 0 },
+  )
+  t.same(codes, [53, 54, 1, 3, 6, 28])
+  t.match(message, { ciaddr, yiaddr: 0 })
+  t.equal(destinationIp, ciaddr)
+})
+
+t.test('rapid commit is asked for by an empty option 80, and answered with one (RFC 4039)', async t => {
+  t.ok(wantsRapidCommit(request({ raw: [[80, []]] })))
+  t.notOk(wantsRapidCommit(request({ raw: [[80, [1]]] })), 'with octets it is malformed')
+  t.notOk(wantsRapidCommit(request({})))
+  const ack = { type: option.ACK, yiaddr: ip('192.168.105.2'), leaseSeconds: 60 } as const
+  const { codes, message } = answer(configured(), {}, { ...ack, rapidCommit: true })
+  t.same(codes.slice(0, 4), [53, 54, 51, 80])
+  t.equal(message.options.get(80)!.length, 0)
+  t.notOk(answer(configured(), { raw: [[80, []]] }, ack).codes.includes(80))
+})
+
+t.test(
+  'what does not fit the options field goes into file and sname before anything is left out',
+  async t => {
+    const long = (code: number, octets: number): string => `${code}=${'ab'.repeat(octets)}`
+    const segment = configured([long(224, 200), long(225, 110), long(226, 50), long(227, 120)])
+    const wanted: Fields = wishes(224, 225, 226, 227, 3)
+    const tight = answer(segment, wanted)
+    t.ok(tight.frame.length - 14 <= 576)
+    t.equal(tight.message.options.get(225)!.length, 110)
+    t.same(
+      tight.codes.filter(code => code > 200).sort(),
+      [224, 225, 226],
+      'the wish that found no room is left out',
+    )
+    t.ok(tight.codes.includes(3), 'a later one that fits is not')
+    const wide = answer(segment, { options: [...wanted.options!, [option.MAX_SIZE, 1500]] })
+    t.same(
+      wide.codes.filter(code => code > 200),
+      [224, 225, 226, 227],
+    )
+    t.equal(wide.frame[42 + 108], 0, 'file is left alone where there is room')
+  },
+)

@@ -2,7 +2,8 @@
 // clock that is turned by hand, a store in memory, and a log that is kept.
 
 import type { DhcpLog, LeaseStore } from '../../src/dhcp/lease-store.js'
-import type { Lease } from '../../src/dhcp/leases.js'
+import type { DhcpClock } from '../../src/dhcp/clock.js'
+import type { LeaseChange, StoredState } from '../../src/dhcp/leases.js'
 import type { DhcpOption } from '../../src/dhcp/options.js'
 import type { DhcpServerOptions } from '../../src/dhcp/server.js'
 import type { DhcpMessage } from '../../src/wire/dhcp.js'
@@ -11,7 +12,15 @@ import * as option from '../../src/dhcp/options.js'
 import { DhcpServer } from '../../src/dhcp/server.js'
 import { checksum, pseudoHeader4 } from '../../src/wire/checksum.js'
 import { emitDhcp, parseDhcp } from '../../src/wire/dhcp.js'
-import { emitEthernet, ETHERTYPE_IPV4 } from '../../src/wire/ethernet.js'
+import { arpSenderIp, arpTargetIp } from '../../src/wire/arp.js'
+import {
+  emitEthernet,
+  ETHERNET_HEADER,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV4,
+  etherType,
+} from '../../src/wire/ethernet.js'
+import { PROBE_WAIT } from '../../src/dhcp/prober.js'
 import * as ipv4 from '../../src/wire/ipv4.js'
 import { MAC_BROADCAST, macAt, writeMac } from '../../src/wire/mac.js'
 import { emitUdp, udpDestinationPort, udpLength, udpSourcePort } from '../../src/wire/udp.js'
@@ -23,41 +32,71 @@ export const ip = (text: string): number => ipv4.parseIpv4(text)!
 export const range = (text: string): ipv4.Ipv4Range => ipv4.parseIpv4Range(text)!
 export const station = (n: number): Mac => ({ hi: 0x5254, lo: n })
 
-export class FakeClock {
+/** Stands still until it is turned; what was to be called by then is called, in order. */
+export class FakeClock implements DhcpClock {
   #now = START
+  /** Ms that went by, for timers: they do not go by the hands of the clock. */
+  #elapsed = 0
+  #timers: { at: number; call: () => void }[] = []
 
   now(): number {
     return this.#now
   }
 
+  after(ms: number, call: () => void): () => void {
+    const timer = { at: this.#elapsed + ms, call }
+    this.#timers.push(timer)
+    this.#timers.sort((a, b) => a.at - b.at)
+    return () => void (this.#timers = this.#timers.filter(other => other !== timer))
+  }
+
   advance(seconds: number): void {
-    this.#now += seconds * 1000
+    const end = this.#now + seconds * 1000
+    this.#run(this.#elapsed + seconds * 1000, by => (this.#now += by))
+    this.#now = end
+  }
+
+  /** Timers of the next `ms` run, and the hands stand still: leases end at round times for all that. */
+  pass(ms: number): void {
+    this.#run(this.#elapsed + ms, () => {})
+  }
+
+  #run(end: number, turn: (by: number) => void): void {
+    for (let next = this.#timers[0]; next && next.at <= end; next = this.#timers[0]) {
+      this.#timers.shift()
+      turn(next.at - this.#elapsed)
+      this.#elapsed = next.at
+      next.call()
+    }
+    this.#elapsed = end
   }
 }
 
 /** A store that fails, or holds its saves back, when it is told to. */
 export class MemoryStore implements LeaseStore {
-  saved: Lease[] = []
+  saved: StoredState = { leases: [], declined: [] }
   saves = 0
   fails = false
   #gate: Promise<void> | undefined
   #open = (): void => {}
 
-  async load(): Promise<Lease[]> {
+  async load(): Promise<StoredState> {
     return this.saved
   }
 
-  async save(snapshot: () => Iterable<Lease>): Promise<void> {
+  async save(_changes: readonly LeaseChange[] | undefined, snapshot: () => StoredState): Promise<void> {
     this.saves++
-    const leases = [...snapshot()]
+    const state = snapshot()
     await this.#gate
     if (this.fails) throw new Error('no space left on device')
-    this.saved = leases
+    this.saved = state
   }
+
+  async close(): Promise<void> {}
 
   /** Saves do not end until release(). */
   hold(): void {
-    this.#gate = new Promise(resolve => (this.#open = resolve))
+    this.#gate ??= new Promise(resolve => (this.#open = resolve))
   }
 
   release(): void {
@@ -126,28 +165,43 @@ export class Segment {
     await this.server.start()
   }
 
-  /** Hands a client's message to the server; the replies that left by the time the disk is done. */
+  /** Hands a client's message to the server; the replies that left by the time a probe and the disk are done. */
   async ask(client: Client, fields: Fields = {}): Promise<Received[]> {
     this.tell(client, fields)
+    this.clock.pass(PROBE_WAIT)
     await this.server.flush()
     return this.take()
   }
 
   tell(client: Client, fields: Fields = {}): void {
-    this.feed(client.frame(fields))
+    this.feed(client.frame(fields), client.port)
   }
 
   /** Hands over a frame the way the switch does: inside of a larger buffer that is reused afterwards. */
-  feed(frame: Uint8Array): void {
+  feed(frame: Uint8Array, port = 'vm1'): void {
     const run = new Uint8Array(frame.length + 12).fill(0xa5)
     run.set(frame, 8)
-    this.server.handleFrame(run, 8, frame.length, 'vm1')
+    this.server.handleFrame(run, 8, frame.length, port)
     run.fill(0xa5)
   }
 
   /** The replies since the last call. */
   take(): Received[] {
-    return this.frames.splice(0).map(receive)
+    return this.#takeIf(frame => etherType(frame, 0) === ETHERTYPE_IPV4).map(receive)
+  }
+
+  /** The addresses that were probed since the last call. */
+  takeProbes(): string[] {
+    const probes = this.#takeIf(
+      frame => etherType(frame, 0) === ETHERTYPE_ARP && arpSenderIp(frame, ETHERNET_HEADER) === 0,
+    )
+    return probes.map(frame => ipv4.formatIpv4(arpTargetIp(frame, ETHERNET_HEADER)))
+  }
+
+  #takeIf(isWanted: (frame: Uint8Array) => boolean): Uint8Array[] {
+    const taken = this.frames.filter(isWanted)
+    this.frames.splice(0, this.frames.length, ...this.frames.filter(frame => !isWanted(frame)))
+    return taken
   }
 
   /** DISCOVER to ACK; the ACK. */
@@ -203,11 +257,14 @@ export interface Fields extends Partial<Omit<DhcpMessage, 'options'>> {
 /** A DHCP client with a MAC, and with a client identifier if it was given one. */
 export class Client {
   readonly mac: Mac
+  /** The port it is behind: each client is a VM of its own, unless a test says otherwise. */
+  port: string
   readonly #id: Uint8Array | undefined
   xid = 0x1000
 
   constructor(n: number, id?: number[]) {
     this.mac = station(n)
+    this.port = `vm${n}`
     this.#id = id && Uint8Array.from(id)
   }
 
@@ -271,9 +328,10 @@ function receive(frame: Uint8Array): Received {
   const length = frame.length - 34
   check(udpLength(frame, 34) === length, 'UDP length')
   check(checksum(frame, 34, length, pseudoHeader4(frame, 14, 17, length)) === 0, 'UDP checksum')
-  check(udpSourcePort(frame, 34) === 67 && udpDestinationPort(frame, 34) === 68, 'port')
   const message = parseDhcp(frame, 42, frame.length - 42)
   if (typeof message === 'string') throw new Error(message)
+  check(udpSourcePort(frame, 34) === 67, 'source port')
+  check(udpDestinationPort(frame, 34) === (message.giaddr === 0 ? 68 : 67), 'port')
   check(message.op === 2 && message.htype === 1 && message.hlen === 6, 'BOOTP header')
   check(frame.length - 42 >= 300, 'BOOTP length')
   return {

@@ -129,8 +129,11 @@ class World {
     const { leases, free } = this.segment.server.status()
     if (leases.length > 10) throw new Error('more leases than addresses')
     if (new Set(leases.map(lease => lease.ip)).size !== leases.length) throw new Error('an address twice')
-    const held = leases.filter(({ state }) => state !== 'expired').length
-    if (free !== 10 - held) throw new Error(`${free} free with ${held} held`)
+    const held = new Set(leases.filter(({ state }) => state !== 'expired').map(lease => lease.ip))
+    const isLeasable = (address: number): boolean =>
+      !EXCLUDED.some(({ first, last }) => address >= first && address <= last)
+    if (this.claimed !== undefined && isLeasable(this.claimed)) held.add(formatIpv4(this.claimed))
+    if (free !== 10 - held.size) throw new Error(`${free} free with ${held.size} held or claimed`)
   }
 }
 

@@ -224,6 +224,9 @@ t.test('RELEASE is for the holder, from the holder', async t => {
   await segment.ask(client, release(A))
   await segment.ask(client, release(A))
   t.match(segment.server.status(), { free: 10, counters: { received: { release: 6 } } })
+  await segment.lease(client)
+  await segment.ask(client, { ...release(A), options: [] })
+  t.equal(segment.server.status().free, 10, 'one that names no server, as systemd-networkd sends it')
 })
 
 t.test('INFORM gets the rest, and no address', async t => {
@@ -250,7 +253,7 @@ t.test('a pool with nothing left says so, to the log, and offers nothing', async
   t.match(segment.log.lines.at(-1), {
     level: 'warn',
     fields: { event: 'dhcp.exhausted' },
-    message: 'DHCPDISCOVER(vm1) 52:54:00:00:00:02 no address left',
+    message: 'DHCPDISCOVER(vm2) 52:54:00:00:00:02 no address left',
   })
   t.match(segment.server.status(), { free: 0, counters: { dropped: { 'no-address': 1 } } })
 })
@@ -289,7 +292,7 @@ t.test('status counts, and shows the range', async t => {
     degraded: false,
   })
   t.ok(segment.log.messages.includes('DHCPACK(vm1) 192.168.105.2 52:54:00:00:00:01 web-2J'))
-  t.ok(segment.log.messages.includes('DHCPNAK(vm1) 192.168.105.2 52:54:00:00:00:02 address not available'))
+  t.ok(segment.log.messages.includes('DHCPNAK(vm2) 192.168.105.2 52:54:00:00:00:02 address not available'))
   t.same([OFFER, NAK], [2, 6])
 })
 

@@ -153,6 +153,68 @@ t.test('a claim is another’s for everybody but its station, until it ages', as
   t.match(neighbors.list(100 + MAX_AGE), [{ firstSeen: 100 + MAX_AGE, moves: 0 }], 'then it is a new one')
 })
 
+t.test('claims are learnt through priority tags, with the MAC of the frame where it counts', async t => {
+  const neighbors = new Neighbors()
+  const tagged = (frame: Uint8Array, tag: string) =>
+    Buffer.concat([frame.subarray(0, 12), Buffer.from(tag, 'hex'), frame.subarray(12)])
+  const fields = { type: NEIGHBOR_ADVERTISEMENT, source: 'fe80::b', target: 'fe80::b', from: B }
+  const [claim, advertisement] = [arp(A, VIP), neighborFrame(fields)]
+  for (const tag of ['81000005', '8100e00f', '88a80001', '8100000081000005']) {
+    for (const frame of [claim, advertisement]) see(neighbors, tagged(frame, tag))
+    t.same(neighbors.list(0), [], `${tag} is a VLAN, which is another segment`)
+  }
+  for (const frame of [claim, advertisement]) see(neighbors, tagged(frame.subarray(0, -1), '81000000'))
+  t.same(neighbors.list(0), [], 'a frame that is cut is none')
+  for (const [i, tag] of ['81000000', '8100e000', '88a80000', '8100000081000000'].entries()) {
+    for (const frame of [claim, advertisement]) see(neighbors, tagged(frame, tag), i, i)
+    t.match(neighbors.list(i), [
+      { ip: VIP, mac: '52:54:f0:00:00:0a', portId: i },
+      { ip: 'fe80::b', mac: '52:54:f0:00:00:0b', portId: i },
+    ])
+  }
+})
+
+t.test('who wants to know is told of IPv4 claims that are new or another station’s', async t => {
+  const neighbors = new Neighbors()
+  const told: number[][] = []
+  neighbors.onChange = (...change) => void told.push(change)
+  const high = '223.255.255.254'
+  const far = { hi: 0xfe54, lo: 0xf000000a }
+  see(neighbors, arp(A, VIP), 1, 1)
+  see(neighbors, arp(A, high), 1, 1)
+  t.same(told.splice(0), [
+    [ip(VIP), A.hi, A.lo, 1],
+    [ip(high), A.hi, A.lo, 1],
+  ])
+  see(neighbors, arp(A, VIP), 1, 2)
+  see(neighbors, arp(A, VIP), 2, 3)
+  t.same(told, [], 'a repeated claim, or one that moved with its station, is none')
+  see(neighbors, arp(B, VIP), 2, 4)
+  see(neighbors, arp(A, VIP), 3, 5)
+  see(neighbors, arp(far, VIP), 3, 6)
+  t.same(told.splice(0), [
+    [ip(VIP), B.hi, B.lo, 2],
+    [ip(VIP), A.hi, A.lo, 3],
+    [ip(VIP), far.hi, far.lo, 3],
+  ])
+  see(neighbors, arp(far, VIP), 3, 6 + MAX_AGE)
+  t.same(told.splice(0), [[ip(VIP), far.hi, far.lo, 3]], 'one that was forgotten is new')
+  neighbors.forgetPort(3)
+  see(neighbors, arp(far, VIP), 3, 7 + MAX_AGE)
+  t.equal(told.splice(0).length, 1)
+  const fields = { type: NEIGHBOR_ADVERTISEMENT, source: 'fe80::b', target: 'fe80::b', from: B }
+  see(neighbors, neighborFrame(fields))
+  t.same(told, [], 'IPv6 is not asked for')
+})
+
+t.test('when they are told, the claim is known already', async t => {
+  const neighbors = new Neighbors()
+  let found: unknown
+  neighbors.onChange = () => void (found = neighbors.lookup(VIP, 0))
+  see(neighbors, arp(A, VIP))
+  t.match(found, { mac: '52:54:f0:00:00:0a' })
+})
+
 t.test('a port that claims without end pushes out its own claims only', async t => {
   const neighbors = new Neighbors({ maxEntries: 64, portShare: 16 })
   see(neighbors, arp(A, VIP), 1, 0)

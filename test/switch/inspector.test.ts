@@ -1,9 +1,15 @@
 // What the switch does with the inspector's verdicts, and which frames it asks about.
 
 import t from 'tap'
-import { DROP_RX_GUARD, DROP_RX_ROGUE, DROP_RX_SAME_PORT } from '../../src/switch/counters.js'
+import {
+  DROP_RX_DHCP_RATE,
+  DROP_RX_GUARD,
+  DROP_RX_ROGUE,
+  DROP_RX_SAME_PORT,
+} from '../../src/switch/counters.js'
 import {
   DROP_GUARDED,
+  DROP_RATE,
   DROP_ROGUE,
   KEEP_FROM_UPLINK,
   PASS,
@@ -70,6 +76,14 @@ t.test("a rogue server's frame is dropped and counted apart", async t => {
   t.same(judged(DROP_ROGUE, 'vm'), [])
   t.same(judged(DROP_ROGUE, 'vm', OTHER), [])
   t.equal(vm.port.counters[DROP_RX_ROGUE], 2)
+  t.equal(vm.port.counters[DROP_RX_GUARD], 0)
+})
+
+t.test('a DHCP message too many is dropped, whomever it was for, and counted apart', async t => {
+  const { judged, vm } = guarded()
+  t.same(judged(DROP_RATE, 'vm'), [])
+  t.same(judged(DROP_RATE, 'vm', SERVER), [])
+  t.equal(vm.port.counters[DROP_RX_DHCP_RATE], 2)
   t.equal(vm.port.counters[DROP_RX_GUARD], 0)
 })
 

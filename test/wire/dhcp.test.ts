@@ -1,7 +1,8 @@
 import type { DhcpMessage } from '../../src/wire/dhcp.js'
 import fc from 'fast-check'
 import t from 'tap'
-import { emitDhcp, optionOctets, parseDhcp } from '../../src/wire/dhcp.js'
+import { emitDhcp, parseDhcp } from '../../src/wire/dhcp.js'
+import { optionOctets } from '../../src/wire/dhcp-fields.js'
 import { dirty, placed, uint16, uint32, uint8 } from './dirty.js'
 
 const OPTIONS = 240

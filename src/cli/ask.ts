@@ -1,0 +1,75 @@
+/**
+ * What the commands that ask a daemon share: how they find it, what they say where none answers, and how they print.
+ */
+
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { CONTROL_NAME, controlBeside, findInRun } from '../config/paths.js'
+import { ControlClient } from '../control/client.js'
+import { BridgeError } from '../errors.js'
+import { shellQuote } from '../shell.js'
+import type { Option, Parsed } from './options.js'
+
+const EXIT_NO_DAEMON = 3
+
+export const ASK_OPTIONS: Record<string, Option> = {
+  control: { value: 'PATH', help: "the daemon's control socket", fallback: "the daemon's default" },
+  socket: { value: 'PATH', environmentList: true, help: 'find the daemon by its VM socket instead' },
+}
+
+/**
+ * Hands `ask` the daemon that --control or --socket names, and with --socket the network that it belongs to. Resolves
+ * to its exit status, or to 3 where no daemon answers, having said how to start one.
+ */
+export async function askDaemon(
+  { get }: Parsed,
+  ask: (daemon: ControlClient, network: string | undefined) => Promise<number>,
+): Promise<number> {
+  const socket = get('socket')
+  const control = get('control') ?? controlOf(socket)
+  const daemon = new ControlClient(control)
+  try {
+    const network = socket === undefined ? undefined : await networkOf(daemon, resolve(socket))
+    if (socket !== undefined && network === undefined) {
+      return noDaemon(`no daemon answers for ${socket}`, control, socket)
+    }
+    return await ask(daemon, network)
+  } catch (error) {
+    if (!(error instanceof BridgeError) || error.code !== 'ERR_NO_DAEMON') throw error
+    return noDaemon(error.message, control, socket)
+  }
+}
+
+async function networkOf(daemon: ControlClient, socket: string): Promise<string | undefined> {
+  const { networks } = await daemon.status()
+  return networks.find(({ sockets }) => sockets.includes(socket))?.name
+}
+
+/** Where the daemon of that VM socket, or the default one, is asked. */
+function controlOf(socket: string | undefined): string {
+  const beside = socket === undefined ? '' : controlBeside(resolve(socket))
+  return existsSync(beside) ? beside : findInRun(CONTROL_NAME)
+}
+
+function noDaemon(message: string, control: string, socket: string | undefined): number {
+  let start = 'vmbridge daemon'
+  if (socket !== undefined) start += ` --socket ${shellQuote(socket)}`
+  else if (control !== findInRun(CONTROL_NAME)) start += ` --control ${shellQuote(control)}`
+  process.stderr.write(`vmbridge: ${message}\n  start one with: ${start}\n`)
+  return EXIT_NO_DAEMON
+}
+
+/** Writes all of it, however slowly it is read; rejects when it cannot be written. */
+export function print(text: string): Promise<void> {
+  return new Promise((done, failed) => {
+    process.stdout.on('error', failed)
+    process.stdout.write(text, error => (error ? failed(error) : done()))
+  })
+}
+
+/** JSON leaves DEL and the C1 controls as they are; a terminal obeys some of them. */
+export function printJson(value: unknown): Promise<void> {
+  const json = JSON.stringify(value, null, 2)
+  const escape = (character: string): string => `\\u00${character.charCodeAt(0).toString(16)}`
+  return print(`${json.replace(/[\u007f-\u009f]/g, escape)}\n`)
+}

@@ -1,0 +1,94 @@
+// From a DISCOVER to an address that may be offered: the pool picks one, a probe shows that no silent station has
+// it (prober.ts), and if one has, the pool picks another. One search a client, however often it asks meanwhile.
+
+import type { DhcpClient } from './client.js'
+import type { DhcpClock } from './clock.js'
+import type { DhcpLog } from './lease-store.js'
+import type { AddressPool, NoOffer } from './pool.js'
+import type { Prober } from './prober.js'
+import { logEvent } from './events.js'
+import { DISCOVER } from './options.js'
+import { PROBE_WAIT } from './prober.js'
+
+/** How long a client waits for its offer, in ms. */
+const PATIENCE = 200
+
+// Hundreds of clients a second come from a load test or a rack that was switched on, not from a few VMs.
+/** Clients that need a new address within ARRIVAL_WINDOW ms, from which on addresses are probed ahead. */
+const MANY_ARRIVALS = 8
+const ARRIVAL_WINDOW = 250
+/** How many are, at least: as many as come in PROBE_WAIT at 1,600 a second. */
+const LEAST_AHEAD = 128
+
+/** An address that is held for the client; or why there is none, `probing` if those tried in time were all in use. */
+export type Found = number | NoOffer | 'probing'
+
+export interface AddressSearchOptions {
+  pool: AddressPool
+  prober: Prober
+  clock: DhcpClock
+  log: DhcpLog
+}
+
+interface Search {
+  client: DhcpClient
+  wanted: number | undefined
+  found: (found: Found) => void
+  readonly since: number
+}
+
+export class AddressSearch {
+  readonly #options: AddressSearchOptions
+  readonly #searches = new Map<string, Search>()
+  #arrivals = 0
+
+  constructor(options: AddressSearchOptions) {
+    this.#options = options
+  }
+
+  /** Calls `found` once, now or within PATIENCE; never, if the client asks again before: then the later one. */
+  find(client: DhcpClient, wanted: number | undefined, found: (found: Found) => void): void {
+    const underWay = this.#searches.get(client.key)
+    if (underWay) Object.assign(underWay, { client, found })
+    else this.#attempt({ client, wanted, found, since: this.#options.clock.now() })
+  }
+
+  #attempt(search: Search): void {
+    const { pool, prober, clock } = this.#options
+    const { client, wanted } = search
+    const now = clock.now()
+    pool.expire(now)
+    const offered = pool.offerTo(client.key)
+    const ip = pool.offer(client, wanted, now)
+    if (typeof ip === 'string') return search.found(ip)
+    if (ip === offered || pool.holds(client, ip, now)) return search.found(ip)
+    this.#lookAhead()
+    if (prober.takeSilent(ip)) return search.found(ip)
+    this.#searches.set(client.key, search)
+    prober.probe(ip, () => this.#probed(search, ip))
+  }
+
+  #probed(search: Search, ip: number): void {
+    const { pool, clock, log } = this.#options
+    const { client, since } = search
+    this.#searches.delete(client.key)
+    // The client may have chosen another server, or another address, meanwhile.
+    if (pool.offerTo(client.key) !== ip) return
+    const now = clock.now()
+    if (pool.mayHold(client, ip, now)) return search.found(ip)
+    const why = 'not offered: a station that has no lease of it answers there'
+    logEvent(log, 'warn', { type: DISCOVER, client, ip, name: 'taken', why })
+    if (now - since + PROBE_WAIT <= PATIENCE) return this.#attempt(search)
+    pool.withdraw(client.key)
+    search.found('probing')
+  }
+
+  #lookAhead(): void {
+    const { pool, prober, clock } = this.#options
+    this.#arrivals++
+    clock.after(ARRIVAL_WINDOW, () => this.#arrivals--)
+    if (this.#arrivals < MANY_ARRIVALS) return
+    const enough = LEAST_AHEAD + this.#arrivals
+    if (prober.ahead < enough / 2) prober.probeAhead(pool.upcoming(enough))
+  }
+}

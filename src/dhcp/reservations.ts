@@ -1,0 +1,251 @@
+// Reservations: addresses that are kept for one client each, told by its client identifier, its hardware address
+// or its name. One reservation an address and one a match. They are asked for with every DHCP message, so each
+// question is one look-up in a map.
+//
+// The disk goes first: a change is in memory only once it is on disk, and one that cannot be written did not
+// happen. Changes wait for each other, each judged by what the one before has left.
+//
+// A name is what a client says of itself, so a reservation by name is a convenience and no guard; it stands
+// behind the other two.
+
+import type { DhcpLog } from './lease-store.js'
+import type { Cidr } from '../wire/ipv4.js'
+import type { Mac } from '../wire/mac.js'
+import { BridgeError } from '../errors.js'
+import { toHex } from '../wire/bytes.js'
+import { formatCidr, formatIpv4 } from '../wire/ipv4.js'
+import { formatMac, isStationMac } from '../wire/mac.js'
+import { safeHostname } from './options.js'
+import { ReservationFile } from './reservation-file.js'
+
+/** A host name as option 12 may carry it: one label (RFC 1123 §2.1). */
+const HOSTNAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i
+/** Octets of a client identifier, as options.ts takes them. */
+const LEAST_CLIENT_ID = 2
+const MOST_CLIENT_ID = 255
+/** More than people keep by hand; bounds the file and what one change writes. */
+export const MAX_RESERVATIONS = 4096
+
+/** What tells the client: exactly one of the three. */
+export type ReservationMatch =
+  { readonly mac: Mac } | { readonly clientId: Uint8Array } | { readonly name: string }
+
+export interface Reservation {
+  /** A uint32. */
+  readonly ip: number
+  readonly match: ReservationMatch
+  /** Told to the client as option 12. */
+  readonly hostname?: string
+}
+
+export interface ReservationsOptions {
+  /** The file; without it nothing outlives the process. */
+  path?: string
+  subnet: Cidr
+  /** Addresses that no client can have: the server's own, the router's. */
+  taken: readonly number[]
+  log: DhcpLog
+  /** Ms since the epoch. */
+  clock: { now(): number }
+}
+
+export class Reservations {
+  readonly #subnet: Cidr
+  readonly #taken: readonly number[]
+  readonly #log: DhcpLog
+  readonly #file: ReservationFile | undefined
+  readonly #byIp = new Map<number, Reservation>()
+  readonly #byMatch = new Map<string, Reservation>()
+  /** Read, but of no use here (another subnet's, say): kept in the file for a daemon that can use them. */
+  #unfit: Reservation[] = []
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor({ path, subnet, taken, log, clock }: ReservationsOptions) {
+    this.#subnet = subnet
+    this.#taken = taken
+    this.#log = log
+    this.#file = path === undefined ? undefined : new ReservationFile({ path, log, clock })
+  }
+
+  /** Takes over what the file has. Never rejects: what is broken or does not fit is left out, with a warning. */
+  async load(): Promise<void> {
+    for (const reservation of (await this.#file?.read()) ?? []) {
+      try {
+        const wanted = wellFormed(reservation)
+        this.#checkFits(wanted)
+        this.#put(wanted)
+      } catch (error) {
+        this.#unfit.push(reservation)
+        const ip = formatIpv4(reservation.ip)
+        const why = error instanceof Error ? error.message : String(error)
+        const hint = `vmbridge reservations remove ${ip}`
+        const line = `the reservation of ${ip} for ${matchText(reservation.match)} is not used: ${why}`
+        this.#log.warn({ event: 'dhcp.reservations', ip, why, hint }, line)
+      }
+    }
+  }
+
+  /** The client's reservation: by client identifier, then by hardware address, then by name. */
+  of(client: { mac: Mac; clientId?: Uint8Array; hostname?: string }): Reservation | undefined {
+    // A DHCP message costs no text where nothing is reserved.
+    if (this.#byMatch.size === 0) return undefined
+    const { mac, clientId, hostname } = client
+    const name = safeHostname(hostname)
+    return (
+      (clientId && this.#byMatch.get(matchKey({ clientId }))) ??
+      this.#byMatch.get(matchKey({ mac })) ??
+      (name === undefined ? undefined : this.#byMatch.get(matchKey({ name })))
+    )
+  }
+
+  /** The reservation of an address, a uint32. */
+  at(ip: number): Reservation | undefined {
+    return this.#byIp.get(ip)
+  }
+
+  /** By address. */
+  list(): readonly Reservation[] {
+    return [...this.#byIp.values()].sort(byIp)
+  }
+
+  /**
+   * On disk when it resolves; the very same again changes nothing. Rejects with ERR_RESERVATION_ADDRESS for an
+   * address that no client can have, ERR_RESERVATION_MATCH or ERR_RESERVATION_HOSTNAME for what can be nobody's,
+   * ERR_RESERVATION_EXISTS, ERR_RESERVATIONS_FULL, ERR_RESERVATION_STORE.
+   */
+  add(reservation: Reservation): Promise<void> {
+    return this.#inTurn(async () => {
+      const wanted = wellFormed(reservation)
+      const there = this.#byIp.get(wanted.ip)
+      if (there && isSame(there, wanted) && there.hostname === wanted.hostname) return
+      this.#checkFits(wanted)
+      const unfit = this.#unfit.filter(each => !isSame(each, wanted))
+      await this.#file?.write([...[...this.#byIp.values(), wanted].sort(byIp), ...unfit])
+      this.#unfit = unfit
+      this.#put(wanted)
+    })
+  }
+
+  /** Resolves to what was removed, once it is off the disk. Rejects with ERR_NO_RESERVATION, ERR_RESERVATION_STORE. */
+  remove(which: { readonly ip: number } | ReservationMatch): Promise<Reservation> {
+    return this.#inTurn(async () => {
+      const used = 'ip' in which ? this.#byIp.get(which.ip) : this.#byMatch.get(matchKey(which))
+      const found = used ?? this.#unfit.find(each => isFor(each, which))
+      if (!found) {
+        const text = 'ip' in which ? formatIpv4(which.ip) : matchText(which)
+        throw new BridgeError('ERR_NO_RESERVATION', `there is no reservation for ${text}`, {
+          hint: 'vmbridge reservations list',
+        })
+      }
+      const unfit = this.#unfit.filter(each => each !== found)
+      await this.#file?.write([...this.list().filter(each => each !== found), ...unfit])
+      this.#unfit = unfit
+      if (used) this.#byMatch.delete(matchKey(used.match))
+      if (used) this.#byIp.delete(used.ip)
+      return found
+    })
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(change)
+    this.#turn = result.catch(() => {})
+    return result
+  }
+
+  #put(reservation: Reservation): void {
+    this.#byIp.set(reservation.ip, reservation)
+    this.#byMatch.set(matchKey(reservation.match), reservation)
+  }
+
+  /** Throws why a well-formed reservation cannot stand beside those that are there. */
+  #checkFits({ ip, match }: Reservation): void {
+    this.#checkAddress(ip)
+    const sameIp = this.#byIp.get(ip)
+    if (sameIp) throw exists(`${formatIpv4(ip)} is reserved already, for ${matchText(sameIp.match)}`, ip)
+    const same = this.#byMatch.get(matchKey(match))
+    if (same) throw exists(`${matchText(match)} has ${formatIpv4(same.ip)} reserved already`, same.ip)
+    if (this.#byIp.size >= MAX_RESERVATIONS) {
+      throw new BridgeError('ERR_RESERVATIONS_FULL', `there are ${MAX_RESERVATIONS} reservations already`, {
+        hint: 'vmbridge reservations remove',
+      })
+    }
+  }
+
+  #checkAddress(ip: number): void {
+    const { network, broadcast, netmask } = this.#subnet
+    const why =
+      (ip & netmask) >>> 0 !== network
+        ? `is not in ${formatCidr(this.#subnet)}`
+        : ip === network || ip === broadcast
+          ? `is the ${ip === network ? 'network' : 'broadcast'} address of ${formatCidr(this.#subnet)}`
+          : this.#taken.includes(ip)
+            ? 'is the address of the gateway or of the DHCP server'
+            : undefined
+    if (why === undefined) return
+    throw new BridgeError('ERR_RESERVATION_ADDRESS', `${formatIpv4(ip)} ${why}`, {
+      hint: `an address from ${formatIpv4(network + 1)} to ${formatIpv4(broadcast - 1)} that no host has`,
+    })
+  }
+}
+
+/** Who a reservation is for, as people write it. */
+export function matchText(match: ReservationMatch): string {
+  if ('mac' in match) return formatMac(match.mac.hi, match.mac.lo)
+  return 'clientId' in match ? `client ID ${toHex(match.clientId)}` : `the name ${match.name}`
+}
+
+/** One text a client, different for different ones. */
+function matchKey(match: ReservationMatch): string {
+  if ('mac' in match) return `hw:${formatMac(match.mac.hi, match.mac.lo)}`
+  return 'clientId' in match ? `id:${toHex(match.clientId)}` : `name:${match.name.toLowerCase()}`
+}
+
+function byIp(one: Reservation, other: Reservation): number {
+  return one.ip - other.ip
+}
+
+/** True for the same address and the same client, whatever it is told to be called. */
+function isSame(one: Reservation, other: Reservation): boolean {
+  return one.ip === other.ip && matchKey(one.match) === matchKey(other.match)
+}
+
+function isFor({ ip, match }: Reservation, which: { readonly ip: number } | ReservationMatch): boolean {
+  return 'ip' in which ? ip === which.ip : matchKey(match) === matchKey(which)
+}
+
+/** A copy in the one form that is looked up; throws what is wrong with it wherever it stood. */
+function wellFormed({ ip, match, hostname }: Reservation): Reservation {
+  if (hostname !== undefined && !HOSTNAME.test(hostname)) {
+    throw new BridgeError('ERR_RESERVATION_HOSTNAME', `"${hostname}" is no host name`, {
+      hint: 'one label: letters, digits and hyphens, at most 63',
+    })
+  }
+  return { ip, match: wellFormedMatch(match), ...(hostname !== undefined && { hostname }) }
+}
+
+function wellFormedMatch(match: ReservationMatch): ReservationMatch {
+  if ('mac' in match) {
+    const { hi, lo } = match.mac
+    if (isStationMac(hi, lo)) return { mac: { hi, lo } }
+    throw notAClient(`${formatMac(hi, lo)} is no address of one station`)
+  }
+  if ('clientId' in match) {
+    const { length } = match.clientId
+    if (length >= LEAST_CLIENT_ID && length <= MOST_CLIENT_ID) return { clientId: match.clientId.slice() }
+    throw notAClient(`a client ID has ${LEAST_CLIENT_ID} to ${MOST_CLIENT_ID} octets, not ${length}`)
+  }
+  // As the names of clients are made safe, or it would match none.
+  const name = safeHostname(match.name)
+  if (name !== undefined) return { name }
+  throw notAClient(`"${match.name}" is no name that a client can have`)
+}
+
+function notAClient(message: string): BridgeError {
+  return new BridgeError('ERR_RESERVATION_MATCH', message, { hint: 'vmbridge leases shows the clients' })
+}
+
+function exists(message: string, ip: number): BridgeError {
+  return new BridgeError('ERR_RESERVATION_EXISTS', message, {
+    hint: `vmbridge reservations remove ${formatIpv4(ip)}`,
+  })
+}
