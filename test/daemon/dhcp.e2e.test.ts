@@ -2,17 +2,14 @@
 // restarts, and the guard keeps DHCP where it belongs. (That renewals and every option's bytes are right is in
 // test/dhcp.)
 
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
 import { scratch } from '../cli/command.js'
+import { namespace, plug, recorder, type Told } from '../clients/host.js'
 import { Client, ip, station, udpFrame, type Fields } from '../dhcp/segment.js'
 import * as option from '../../src/dhcp/options.js'
-import { Child } from '../helpers/child.js'
 import { startDaemon, type Daemon, type Scope } from '../helpers/daemon.js'
-import { NetNs, withPrivateResolv } from '../helpers/netns.js'
+import type { NetNs } from '../helpers/netns.js'
 import { requires } from '../helpers/requires.js'
-import { VMBRIDGE } from '../helpers/root.js'
 import { Station } from './station.js'
 
 t.setTimeout(180_000)
@@ -21,39 +18,10 @@ const NEEDS = ['linux', 'root', 'tap', 'ip', 'busybox']
 const TAP = 'vbt0'
 const MAC = '52:54:00:00:00:0a'
 
-async function namespace(t: Scope): Promise<NetNs> {
-  const ns = await NetNs.create()
-  t.teardown(() => ns.delete())
-  return ns
-}
-
-/** A namespace as a host on the segment, by its `eth0`. */
-async function plug(t: Scope, daemon: Daemon, mac: string): Promise<NetNs> {
-  const ns = await namespace(t)
-  const argv = [VMBRIDGE, 'plug', 'eth0', '--socket', daemon.socket, '--netns', ns.name, '--mac', mac]
-  const child = Child.launch(argv)
-  t.teardown(() => child.close('SIGTERM'))
-  await child.waitForLine(/is on the segment/)
-  return ns
-}
-
-type Lease = Record<string, string>
-
-/** A script of a DHCP program that leaves what it was told in a file, and touches nothing else. */
-function recorder(t: Scope): { script: string; told: () => Lease } {
-  const folder = scratch(t)
-  const [script, out] = [join(folder, 'script'), join(folder, 'told')]
-  const apply = '[ "$1" = bound ] && ip addr replace "$ip/$mask" broadcast "$broadcast" dev "$interface"'
-  writeFileSync(script, `#!/bin/sh\nenv >"${out}.new" && mv "${out}.new" "${out}"\n${apply}\nexit 0\n`)
-  chmodSync(script, 0o755)
-  const entry = (line: string) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]
-  return { script, told: () => Object.fromEntries(readFileSync(out, 'utf8').split('\n').map(entry)) as Lease }
-}
-
 const ASK = ['broadcast', 'lease', 'mtu', 'domain', 'hostname', '58', '59'].flatMap(name => ['-O', name])
 
 /** Leases by udhcpc; undefined when nobody answers. */
-async function udhcpc(t: Scope, ns: NetNs, device = 'eth0', tries = 10): Promise<Lease | undefined> {
+async function udhcpc(t: Scope, ns: NetNs, device = 'eth0', tries = 10): Promise<Told | undefined> {
   const { script, told } = recorder(t)
   const timing = ['-n', '-q', '-f', '-t', String(tries), '-T', '1']
   const { status } = await ns.exec(['busybox', 'udhcpc', '-i', device, '-s', script, ...timing, ...ASK])
@@ -112,38 +80,6 @@ t.test(
     t.match(await ns.sh('ping', '-c', '1', '-W', '5', '192.168.105.1'), / 0% packet loss/)
   },
 )
-
-t.test('dhclient gets a lease', { skip: requires([...NEEDS, 'dhclient', 'unshare']) }, async t => {
-  const daemon = await startDaemon(t, { args: ['--uplink', 'none', '--domain', 'lab.internal'] })
-  const ns = await plug(t, daemon, MAC)
-  const { script, told } = recorder(t)
-  const folder = scratch(t)
-  const conf = join(folder, 'conf')
-  const names = 'subnet-mask, routers, domain-name-servers, domain-name, broadcast-address, interface-mtu'
-  const times = 'dhcp-lease-time, dhcp-renewal-time, dhcp-rebinding-time'
-  writeFileSync(conf, `send host-name "alpha";\nrequest ${names}, ${times};\n`)
-  const resolv = withPrivateResolv()
-  t.teardown(resolv.close)
-  const files = ['-cf', conf, '-lf', join(folder, 'leases'), '-pf', join(folder, 'pid'), '-sf', script]
-  const child = ns.spawn([...resolv.prefix, 'dhclient', '-4', '-d', '-1', ...files, 'eth0'])
-  t.teardown(() => child.close())
-  await child.waitForLine(/^bound to /)
-  const lease = told()
-  t.match(lease, {
-    new_subnet_mask: '255.255.255.0',
-    new_routers: '192.168.105.1',
-    new_domain_name_servers: '192.168.105.1',
-    new_domain_name: 'lab.internal',
-    new_broadcast_address: '192.168.105.255',
-    new_interface_mtu: '1500',
-    new_dhcp_lease_time: '3600',
-    new_dhcp_renewal_time: '1800',
-    new_dhcp_rebinding_time: '3150',
-  })
-  t.match((await daemon.status()).networks[0].leases, [
-    { ip: lease['new_ip_address'], mac: MAC, hostname: 'alpha' },
-  ])
-})
 
 for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
   t.test(
