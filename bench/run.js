@@ -1,4 +1,4 @@
-// Races vmbridge against the ceiling and against vde_switch, and tells what came of it: a table for people,
+// Races vmbridge against the ceiling, vde_switch and dnsmasq, and tells what came of it: a table for people,
 // JSON for programs. README.md says what each number means.
 
 import { writeFileSync } from 'node:fs'
@@ -8,7 +8,10 @@ import { buildPrograms } from './lib/build.js'
 import { BenchError, UsageError } from './lib/errors.js'
 import { isMet } from './lib/goals.js'
 import { busyCores, machine } from './lib/proc.js'
-import { killAll, openScratch, startVde, startVmbridge } from './lib/racers.js'
+import { killAll } from './lib/children.js'
+import { closeAllNetns } from './lib/netns.js'
+import { startVde, startVmbridge } from './lib/racers.js'
+import { openScratch, removeScratch } from './lib/scratch.js'
 import { heading, questionTable, summary } from './lib/report.js'
 
 /** What a question has to work with. What it starts here is stopped when it is answered. */
@@ -19,6 +22,7 @@ function openBench({ pairs, seconds, server }) {
   return {
     pairs,
     seconds,
+    server,
     scratch: scratch.path,
     oneCore: cpus().length - 1,
     startVmbridge: options => started(startVmbridge(scratch.path, { ...options, command: server })),
@@ -78,7 +82,11 @@ function writeJson(file, report) {
   else writeFileSync(file, text)
 }
 
-process.on('exit', killAll)
+process.on('exit', () => {
+  killAll()
+  closeAllNetns()
+  removeScratch()
+})
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1))
 
 try {

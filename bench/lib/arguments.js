@@ -4,13 +4,13 @@ import { parseArgs } from 'node:util'
 import { UsageError } from './errors.js'
 
 /** The questions, in the order in which they are asked. */
-export const QUESTIONS = ['control', 'ceiling', 'vde', 'ports', 'roundtrip', 'memory', 'idle']
+export const QUESTIONS = ['control', 'ceiling', 'vde', 'ports', 'roundtrip', 'memory', 'idle', 'dhcp']
 
 export const usage = `usage: node run.js [options]
 
   --only NAME      ask this question only; may be given more than once: ${QUESTIONS.join(', ')}
   --pairs N        pairs for each ratio (5)
-  --seconds S      measured time of each side of a pair (1)
+  --seconds S      measured time of each side of a pair (1); dhcp: of a fifth of a step
   --json [FILE]    write the results as JSON to FILE, or to stdout (the table goes to stderr then)
   --server 'CMD'   race this server of the same framing in place of vmbridge; {socket} is where it listens
   --help

@@ -49,3 +49,15 @@ export function wakeups(pid) {
   }
   return total
 }
+
+// Of the fields after the program's name, which may hold anything; /proc counts hundredths of a second on every Linux.
+const USER_TIME = 11
+const SYSTEM_TIME = 12
+const TICKS_PER_SECOND = 100
+
+/** CPU time that a process has used, in s: user and system, all threads. */
+export function cpuSeconds(pid) {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[USER_TIME]) + Number(fields[SYSTEM_TIME])) / TICKS_PER_SECOND
+}

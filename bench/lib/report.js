@@ -1,6 +1,7 @@
 // The answers as a table for people. A ratio is the median of its pairs, with the least and the most of
 // them behind it; the columns of the two contenders hold kpps, Gbit/s, nanoseconds of the server's CPU for a
-// frame, and in brackets how much of a core that was. A server that is well under 1 core waited for the load.
+// frame, and in brackets how much of a core that was. A server that is well under 1 core waited for the load. A row
+// that has other things to tell of them brings its text for both columns as `sides`.
 
 import { isMet } from './goals.js'
 
@@ -38,9 +39,11 @@ function trouble(result) {
 
 function cells(row) {
   const { result } = row
-  const spread = result ? `${fixed(result.least, 2)}..${fixed(result.most, 2)}` : ''
-  const sides = result ? [result.a, result.b].map(side => contender(side) + trouble(side)) : ['', '']
-  return [row.what, `${fixed(row.value, 2)} ${row.unit}`, spread, goalText(row), verdict(row), ...sides]
+  const spread = result?.least === undefined ? '' : `${fixed(result.least, 2)}..${fixed(result.most, 2)}`
+  const value = row.value === undefined ? '' : `${fixed(row.value, 2)} ${row.unit}`
+  const sides = row.sides ?? (result ? [result.a, result.b].map(side => contender(side) + trouble(side)) : [])
+  const [first = '', second = ''] = sides
+  return [row.what, value, spread, goalText(row), verdict(row), first, second]
 }
 
 const headings = ['', 'median', 'of pairs', 'goal', '', 'first', 'second']

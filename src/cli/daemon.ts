@@ -36,7 +36,7 @@ export const command: Command = {
       value: 'NAME=VALUE',
       multiple: true,
       separator: ';',
-      help: 'ntp=IP, search=NAME, static-routes=NET,IP and so on, or NUMBER=HEX; router=none leaves a default out',
+      help: 'by name (docs/dhcp.md): router, dns, ntp, log-server, domain, search, hostname, mtu, broadcast, static-routes, tftp-server, boot-file, next-server, root-path, timezone, vendor, ipv6-only, auto-configure; or NUMBER=HEX; router=none leaves a default out',
     },
     'dhcp-boot': {
       value: '[MATCH:]FILE[,NEXT-SERVER[,SERVER-NAME]]',
@@ -66,6 +66,14 @@ export const command: Command = {
     [
       'sudo vmbridge daemon --gateway 10.5.0.1/24 --dhcp-range 10.5.0.100-10.5.0.150',
       'another subnet, a small pool',
+    ],
+    [
+      'vmbridge daemon --dhcp-option ntp=192.168.105.1 --dhcp-option search=lab.internal,example.com',
+      'clients that ask get these, too',
+    ],
+    [
+      'vmbridge daemon --dhcp-boot efi-arm64:snp.efi,192.168.105.10 --dhcp-boot ipxe:http://192.168.105.10/boot.ipxe',
+      'boot files by architecture, and for iPXE',
     ],
     [
       'vmbridge daemon --uplink socket:/run/gvproxy.sock',

@@ -102,18 +102,22 @@ function endOfOptions(command: Command, args: readonly string[]): number {
   return args.length
 }
 
+/** A wider one has its help on the line below. */
+const WIDEST_FLAG = 28
+
 export function helpOf(command: Command): string {
   const rows = Object.entries({ ...command.options, help: HELP }).map(([name, option]) => {
     const flag = `--${name}${option.value === undefined ? '' : ` ${option.value}`}${option.multiple === true ? '...' : ''}`
     const fallback = option.fallback === undefined ? '' : ` (default: ${option.fallback})`
     return [name === 'help' ? '-h, --help' : flag, `${option.help}${fallback}`] as const
   })
-  const width = Math.max(...rows.map(([flag]) => flag.length))
+  const width = Math.min(WIDEST_FLAG, Math.max(...rows.map(([flag]) => flag.length)))
+  const wide = `\n${' '.repeat(width + 4)}`
   const hasOptions = Object.keys(command.options).length > 0
   return [
     `${command.summary}\n`,
     `usage: vmbridge ${command.name}${hasOptions ? ' [OPTION]...' : ''}${command.operands ? ` ${command.operands}` : ''}\n`,
-    ...rows.map(([flag, help]) => `  ${flag.padEnd(width)}  ${help}`),
+    ...rows.map(([flag, help]) => `  ${flag.padEnd(width)}${flag.length > width ? wide : '  '}${help}`),
     '\nAn option --some-name may also be given as VMBRIDGE_SOME_NAME in the environment; the flag wins.',
     '\nexamples:',
     ...command.examples.map(([line, meaning]) => `  ${line}\n      ${meaning}`),
