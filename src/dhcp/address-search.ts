@@ -8,7 +8,7 @@ import type { AddressPool, NoOffer } from './pool.js'
 import type { Prober } from './prober.js'
 import { logEvent } from './events.js'
 import { DISCOVER } from './options.js'
-import { PROBE_WAIT } from './prober.js'
+import { HURRIED_WAIT, PROBE_WAIT } from './prober.js'
 
 /** How long a client waits for its offer, in ms. */
 const PATIENCE = 200
@@ -17,8 +17,8 @@ const PATIENCE = 200
 /** Clients that need a new address within ARRIVAL_WINDOW ms, from which on addresses are probed ahead. */
 const MANY_ARRIVALS = 8
 const ARRIVAL_WINDOW = 250
-/** How many are, at least: as many as come in PROBE_WAIT at 1,600 a second. */
-const LEAST_AHEAD = 128
+/** How many are, at least: as many as come in HURRIED_WAIT at 5,000 a second. */
+const LEAST_AHEAD = 256
 
 /** An address that is held for the client; or why there is none, `probing` if those tried in time were all in use. */
 export type Found = number | NoOffer | 'probing'
@@ -65,7 +65,7 @@ export class AddressSearch {
     this.#lookAhead()
     if (prober.takeSilent(ip)) return search.found(ip)
     this.#searches.set(client.key, search)
-    prober.probe(ip, () => this.#probed(search, ip))
+    prober.probe(ip, this.#wait, () => this.#probed(search, ip))
   }
 
   #probed(search: Search, ip: number): void {
@@ -78,17 +78,25 @@ export class AddressSearch {
     if (pool.mayHold(client, ip, now)) return search.found(ip)
     const why = 'not offered: a station that has no lease of it answers there'
     logEvent(log, 'warn', { type: DISCOVER, client, ip, name: 'taken', why })
-    if (now - since + PROBE_WAIT <= PATIENCE) return this.#attempt(search)
+    if (now - since + this.#wait <= PATIENCE) return this.#attempt(search)
     pool.withdraw(client.key)
     search.found('probing')
+  }
+
+  get #areMany(): boolean {
+    return this.#arrivals >= MANY_ARRIVALS
+  }
+
+  get #wait(): number {
+    return this.#areMany ? HURRIED_WAIT : PROBE_WAIT
   }
 
   #lookAhead(): void {
     const { pool, prober, clock } = this.#options
     this.#arrivals++
     clock.after(ARRIVAL_WINDOW, () => this.#arrivals--)
-    if (this.#arrivals < MANY_ARRIVALS) return
+    if (!this.#areMany) return
     const enough = LEAST_AHEAD + this.#arrivals
-    if (prober.ahead < enough / 2) prober.probeAhead(pool.upcoming(enough))
+    if (prober.ahead < enough / 2) prober.probeAhead(pool.upcoming(enough), this.#wait)
   }
 }

@@ -3,13 +3,15 @@
 // the neighbour table learns it as it passes the switch, and tells by heard().
 //
 // Waiting costs each new client PROBE_WAIT, which is nothing to a booting VM and much to hundreds a second. So
-// while many come, addresses are probed before anybody needs them. Such a result is good for FRESH only: a
-// silent station may be plugged in at any time.
+// while many come, addresses are probed before anybody needs them, and less is waited for. Such a result is good for
+// FRESH only: a silent station may be plugged in at any time.
 
 import type { DhcpClock } from './clock.js'
 
-/** How long an answer is waited for, in ms. An answer that is later is heard when the client asks for the address. */
-export const PROBE_WAIT = 80
+/** How long an answer is waited for, in ms. One that is later is heard when the client asks for the address. */
+export const PROBE_WAIT = 120
+/** The same while many clients come. A namespace answers within 1 ms, a guest without KVM within 10. */
+export const HURRIED_WAIT = 50
 /** How long the silence of an address is trusted, in ms. */
 export const FRESH = 1000
 
@@ -30,14 +32,16 @@ export class Prober {
   readonly #options: ProberOptions
   readonly #waiting = new Map<number, Probe>()
   readonly #silent = new Map<number, Probe>()
+  /** Of those that are under way. */
+  #spare = 0
 
   constructor(options: ProberOptions) {
     this.#options = options
   }
 
-  /** Addresses whose silence is known, or will be. */
+  /** Addresses whose silence is known, or will be, and that nobody waits for. */
   get ahead(): number {
-    return this.#silent.size + this.#waiting.size
+    return this.#silent.size + this.#spare
   }
 
   /** True if the address was found silent a moment ago; it is so once. */
@@ -45,22 +49,22 @@ export class Prober {
     return this.#silent.delete(ip)
   }
 
-  /** Asks for an address, or joins the probe that is under way. */
-  probe(ip: number, probed: Probed): void {
+  /** Asks for an address and waits for `wait` ms, or joins the probe that is under way. */
+  probe(ip: number, wait: number, probed: Probed): void {
     const underWay = this.#waiting.get(ip)
-    if (underWay) underWay.probed = probed
-    else this.#start([ip], probed)
+    if (underWay) {
+      if (!underWay.probed) this.#spare--
+      underWay.probed = probed
+    } else {
+      this.#start([ip], wait, probed)
+    }
   }
 
   /** Asks for addresses before anybody needs them. */
-  probeAhead(ips: readonly number[]): void {
-    this.#start(ips.filter(ip => !this.#waiting.has(ip) && !this.#silent.has(ip)))
-  }
-
-  /** Nobody waits for the address any more; its probe goes on. */
-  forget(ip: number): void {
-    const probe = this.#waiting.get(ip)
-    if (probe) probe.probed = undefined
+  probeAhead(ips: readonly number[], wait: number): void {
+    const unknown = ips.filter(ip => !this.#waiting.has(ip) && !this.#silent.has(ip))
+    this.#spare += unknown.length
+    this.#start(unknown, wait)
   }
 
   /** A station claims the address. Called while a frame passes: whoever waits hears of it afterwards. */
@@ -69,28 +73,33 @@ export class Prober {
     const probe = this.#waiting.get(ip)
     if (!probe) return
     this.#waiting.delete(ip)
+    if (!probe.probed) this.#spare--
     this.#options.clock.after(0, () => probe.probed?.(false))
   }
 
-  #start(ips: readonly number[], probed?: Probed): void {
+  #start(ips: readonly number[], wait: number, probed?: Probed): void {
     if (ips.length === 0) return
     const { clock, send } = this.#options
-    const probe = ips.map(ip => {
-      const entry: Probe = { probed }
-      this.#waiting.set(ip, entry)
+    const probes = ips.map(ip => {
+      const probe: Probe = { probed }
+      this.#waiting.set(ip, probe)
       send(ip)
-      return [ip, entry] as const
+      return [ip, probe] as const
     })
-    clock.after(PROBE_WAIT, () => {
-      for (const [ip, entry] of probe) {
-        if (this.#waiting.get(ip) !== entry) continue
+    clock.after(wait, () => {
+      for (const [ip, probe] of probes) {
+        if (this.#waiting.get(ip) !== probe) continue
         this.#waiting.delete(ip)
-        if (entry.probed) entry.probed(true)
-        else this.#silent.set(ip, entry)
+        if (probe.probed) {
+          probe.probed(true)
+        } else {
+          this.#spare--
+          this.#silent.set(ip, probe)
+        }
       }
     })
-    clock.after(PROBE_WAIT + FRESH, () => {
-      for (const [ip, entry] of probe) if (this.#silent.get(ip) === entry) this.#silent.delete(ip)
+    clock.after(wait + FRESH, () => {
+      for (const [ip, probe] of probes) if (this.#silent.get(ip) === probe) this.#silent.delete(ip)
     })
   }
 }

@@ -27,8 +27,8 @@ export interface Service {
 /** Frames a service takes: DHCP and ARP fit an Ethernet frame of the usual MTU, and nothing else is wanted. */
 const MAX_SERVICE_FRAME = 1518
 
-/** How much may wait for the service: about 800 DHCP messages of the usual size, half of them from one port. */
-const QUEUE_BYTES = 256 * 1024
+/** How much may wait for the service: some 3,400 DHCP messages of the usual size, half of them from one port. */
+const QUEUE_BYTES = 1024 * 1024
 
 /**
  * What a service gets in one turn of the loop: forwarding waits for it. A DHCP message takes some tens of

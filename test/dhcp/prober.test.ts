@@ -11,7 +11,7 @@ function start(): { clock: FakeClock; sent: number[]; prober: Prober } {
 t.test('an address that nobody answers for is silent once the time is over', async t => {
   const { clock, sent, prober } = start()
   const heard: boolean[] = []
-  prober.probe(7, isSilent => heard.push(isSilent))
+  prober.probe(7, PROBE_WAIT, isSilent => heard.push(isSilent))
   t.same(sent, [7])
   clock.pass(PROBE_WAIT - 1)
   t.same(heard, [])
@@ -26,7 +26,7 @@ t.test('an address that nobody answers for is silent once the time is over', asy
 t.test('a claim ends the wait, in an event of its own', async t => {
   const { clock, prober } = start()
   const heard: boolean[] = []
-  prober.probe(7, isSilent => heard.push(isSilent))
+  prober.probe(7, PROBE_WAIT, isSilent => heard.push(isSilent))
   clock.pass(3)
   prober.heard(8)
   prober.heard(7)
@@ -39,8 +39,8 @@ t.test('a claim ends the wait, in an event of its own', async t => {
 
 t.test('what was probed ahead is silent for a moment, and once', async t => {
   const { clock, sent, prober } = start()
-  prober.probeAhead([1, 2, 3])
-  prober.probeAhead([2, 3, 4])
+  prober.probeAhead([1, 2, 3], PROBE_WAIT)
+  prober.probeAhead([2, 3, 4], PROBE_WAIT)
   t.same(sent, [1, 2, 3, 4], 'each asked for once')
   t.equal(prober.takeSilent(1), false, 'not known yet')
   prober.heard(2)
@@ -51,6 +51,11 @@ t.test('what was probed ahead is silent for a moment, and once', async t => {
   prober.heard(3)
   t.equal(prober.takeSilent(3), false, 'claimed since')
   t.equal(prober.ahead, 1)
+  prober.probeAhead([5, 6], 10)
+  t.equal(prober.ahead, 3)
+  prober.probe(5, 10, () => {})
+  prober.heard(6)
+  t.equal(prober.ahead, 1, 'one is waited for, one is claimed')
   clock.pass(FRESH)
   t.equal(prober.takeSilent(4), false, 'too long ago')
   t.equal(prober.ahead, 0)
@@ -59,9 +64,9 @@ t.test('what was probed ahead is silent for a moment, and once', async t => {
 t.test('who needs an address that is probed ahead waits for the rest of the time', async t => {
   const { clock, sent, prober } = start()
   const heard: boolean[] = []
-  prober.probeAhead([1])
+  prober.probeAhead([1], PROBE_WAIT)
   clock.pass(PROBE_WAIT - 10)
-  prober.probe(1, isSilent => heard.push(isSilent))
+  prober.probe(1, PROBE_WAIT, isSilent => heard.push(isSilent))
   t.same(sent, [1])
   clock.pass(10)
   t.same(heard, [true])

@@ -19,7 +19,7 @@ import { Segment } from '../switch/segment.js'
 import type { Scope } from './bench.js'
 
 /** Of one port: half of the queue. */
-const SHARE = 128 * 1024
+const SHARE = 512 * 1024
 const SLICE_FRAMES = 64
 
 /** Turns the loop until everything that waits has been handed over. */
@@ -163,13 +163,14 @@ t.test(
 t.test('a port that floods the service pushes out nothing of what others say', async t => {
   const { segment, vm, ports, counters } = serving(t)
   const quiet = segment.plug({ name: 'quiet' })
-  const flood = Array.from({ length: 1000 }, (_, seed) => frame({ length: 600, seed }))
-  segment.send(vm, ...flood)
+  const fits = Math.floor(SHARE / 604)
+  const flood = Array.from({ length: 2 * fits }, (_, seed) => frame({ length: 600, seed }))
+  for (let at = 0; at < flood.length; at += 100) segment.send(vm, ...flood.slice(at, at + 100))
   const dropped = counters[DROP_TX_FULL]
   t.ok(dropped > 0)
   segment.send(quiet, ...flood.slice(0, 100))
   t.equal(counters[DROP_TX_FULL], dropped)
-  await turns(10)
+  await turns((fits + 100) / SLICE_FRAMES + 1)
   t.equal(ports.filter(from => from === quiet.port).length, 100)
 })
 
