@@ -65,7 +65,7 @@ export interface NeighborStatus {
   mac: string
   port: string
   /** By what the claim was heard last. */
-  how: 'arp' | 'nd'
+  how: 'arp' | 'nd' | 'probe'
   /** Seconds since the first time, and since the last. */
   firstSeen: number
   lastSeen: number

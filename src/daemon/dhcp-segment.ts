@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { SYSTEM_CLOCK } from '../dhcp/clock.js'
 import { LeaseJournal } from '../dhcp/journal.js'
 import { limitLog } from '../dhcp/limited-log.js'
+import type { DhcpLog } from '../dhcp/lease-store.js'
+import { ROUTER } from '../dhcp/options.js'
 import { defaultRange } from '../dhcp/range.js'
 import { Reservations } from '../dhcp/reservations.js'
 import { DhcpServer, type DhcpServerOptions } from '../dhcp/server.js'
@@ -20,6 +22,7 @@ import type { Switch } from '../switch/switch.js'
 import { formatIpv4Range, type Cidr, type Ipv4Range } from '../wire/ipv4.js'
 import { formatMac, type Mac } from '../wire/mac.js'
 import { DhcpService } from './dhcp-service.js'
+import { GreedyClaims } from './greedy-claims.js'
 import type { DhcpSettings } from './settings.js'
 
 export interface DhcpSegmentOptions {
@@ -42,6 +45,17 @@ export class DhcpSegment {
   readonly #serverMac: Mac
   readonly #service: ServicePort
   readonly #stateLock: number
+  readonly #log: DhcpLog
+  readonly #greedy = new GreedyClaims({
+    size: () => this.server.pool.size,
+    claims: id => this.#options.neighbors.countOf(id, ip => this.server.pool.isOpen(ip, SYSTEM_CLOCK.now())),
+    held: id => this.server.pool.heldBy(this.#nameOf(id)),
+    onGreedy: (id, claims) => {
+      const port = this.#nameOf(id)
+      const line = `${port} claims ${claims} addresses of the DHCP range, more than it may: its claims are not heeded`
+      this.#log.warn({ event: 'dhcp.claims', port, claims }, line)
+    },
+  })
   #isClosed = false
 
   /** @throws BridgeError for a range that is no use, and for a state folder that is */
@@ -52,11 +66,11 @@ export class DhcpSegment {
     this.#stateLock = lockState(stateDir)
     this.#serverMac = serverMacOf(gateway.address)
     const clock = SYSTEM_CLOCK
-    const limited = limitLog(log, clock)
+    this.#log = limitLog(log, clock)
     this.reservations = new Reservations({
       path: join(stateDir, 'reservations.json'),
       subnet: gateway,
-      taken: [gateway.address],
+      taken: [gateway.address, ...routersOf(settings)],
       log,
       clock,
     })
@@ -78,10 +92,12 @@ export class DhcpSegment {
       ...(leaseSeconds === undefined ? {} : { leaseSeconds }),
       clock,
       store: new LeaseJournal({ path: join(stateDir, 'leases.journal'), log, clock }),
-      log: limited,
+      log: this.#log,
+      conflictLog: limitLog(log, clock, { perSecond: 10, burst: 300 }),
       reservations: this.reservations,
       send: frame => this.#service.send(frame),
-      isClaimed: (ip, { hi, lo }) => neighbors.isClaimedByOther(ip, hi, lo, sw.now()),
+      isClaimed: (ip, { hi, lo }) => neighbors.isClaimedByOther(ip, hi, lo, sw.now()) && !this.#isGreedy(ip),
+      isPlugged: name => sw.ports.some(port => port.name === name),
       answersArp,
     }
     try {
@@ -94,12 +110,12 @@ export class DhcpSegment {
 
   /** Reads what is kept, and begins to answer. */
   async start(): Promise<void> {
-    const { gateway, answersArp, switch: sw, neighbors, log } = this.#options
+    const { gateway, answersArp, neighbors, log } = this.#options
     await this.reservations.load()
     await this.server.start()
     if (this.#isClosed) return
-    neighbors.onChange = (ip, hi, lo, portId) =>
-      this.server.claimed(ip, { hi, lo }, sw.portById(portId)?.name ?? '-')
+    neighbors.onChange = (ip, hi, lo, portId, isProbe) =>
+      this.server.claimed(ip, { hi, lo }, this.#nameOf(portId), isProbe)
     this.#service.serve(new DhcpService(this.server, { serverIp: gateway.address, answersArp }))
     const range = formatIpv4Range(this.range)
     const vips = vipRange(gateway.broadcast, this.range)
@@ -109,6 +125,18 @@ export class DhcpSegment {
     )
   }
 
+  /** Whether the port that claims an address claims too much; the uplink, behind which there is a LAN, may. */
+  #isGreedy(ip: number): boolean {
+    const { switch: sw, neighbors } = this.#options
+    const id = neighbors.claimPort(ip)
+    const port = sw.portById(id)
+    return port !== undefined && !port.isUplink && this.#greedy.isGreedy(id, sw.now())
+  }
+
+  #nameOf(portId: number): string {
+    return this.#options.switch.portById(portId)?.name ?? '-'
+  }
+
   /** Resolves when every ACK that waits for the disk has left or was refused. */
   async close(): Promise<void> {
     this.#isClosed = true
@@ -116,6 +144,11 @@ export class DhcpSegment {
     this.#service.close()
     closeSync(this.#stateLock)
   }
+}
+
+/** Routers other than the gateway, if there are any. */
+function routersOf({ options }: DhcpSettings): readonly number[] {
+  return ROUTER.decode(options.get(ROUTER.code) ?? new Uint8Array()) ?? []
 }
 
 /** What is leased: as set, or the subnet but for its top. */

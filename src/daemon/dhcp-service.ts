@@ -9,6 +9,11 @@ import type { Service } from '../ports/service-port.js'
 import type { Port } from '../switch/port.js'
 import { arpTargetIp, isArpIpv4 } from '../wire/arp.js'
 import { ETHERNET_HEADER, ETHERTYPE_ARP, etherType } from '../wire/ethernet.js'
+import { MAC_LENGTH } from '../wire/mac.js'
+import { skipPriorityTags } from '../wire/vlan.js'
+
+/** Destination and source, in front of any tag. */
+const ADDRESSES = 2 * MAC_LENGTH
 
 export interface DhcpServiceOptions {
   serverIp: number
@@ -26,7 +31,9 @@ export class DhcpService implements Service {
     this.#answersArp = answersArp
   }
 
-  wants(bytes: Uint8Array, at: number, length: number): boolean {
+  wants(bytes: Uint8Array, frame: number, whole: number): boolean {
+    const at = skipPriorityTags(bytes, frame, whole)
+    const length = whole - (at - frame)
     if (etherType(bytes, at) !== ETHERTYPE_ARP) return classifyDhcp(bytes, at, length) === DHCP_TO_SERVER
     const arp = at + ETHERNET_HEADER
     return (
@@ -37,6 +44,12 @@ export class DhcpService implements Service {
   }
 
   handleFrame(bytes: Uint8Array, at: number, length: number, port: Port | undefined): void {
-    this.#server.handleFrame(bytes, at, length, port?.name ?? '-')
+    const name = port?.name ?? '-'
+    const tags = skipPriorityTags(bytes, at, length) - at
+    if (tags === 0) return this.#server.handleFrame(bytes, at, length, name)
+    const untagged = new Uint8Array(length - tags)
+    untagged.set(bytes.subarray(at, at + ADDRESSES))
+    untagged.set(bytes.subarray(at + ADDRESSES + tags, at + length), ADDRESSES)
+    this.#server.handleFrame(untagged, 0, untagged.length, name)
   }
 }

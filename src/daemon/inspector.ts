@@ -18,7 +18,8 @@ import {
   type FrameInspector,
 } from '../switch/inspector.js'
 import type { Port } from '../switch/port.js'
-import { ETHERTYPE_ARP, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.js'
+import { ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV6, etherType } from '../wire/ethernet.js'
+import { arpSenderIp } from '../wire/arp.js'
 import { skipPriorityTags } from '../wire/vlan.js'
 import { RateLimit, type Rate } from './rate-limit.js'
 import { RogueServers, type RogueServer } from './rogue-servers.js'
@@ -57,7 +58,9 @@ export class SegmentInspector implements FrameInspector {
     const inner = skipPriorityTags(bytes, at, length)
     const type = etherType(bytes, inner)
     if (type === ETHERTYPE_ARP || type === ETHERTYPE_IPV6) {
-      this.#neighbors.observe(bytes, at, length, from.id, now)
+      // The DHCP server's own probes claim nothing for it.
+      const isOwnProbe = from.role === 'service' && arpSenderIp(bytes, inner + ETHERNET_HEADER) === 0
+      if (!isOwnProbe) this.#neighbors.observe(bytes, at, length, from.id, now)
       return PASS
     }
     if (!this.#guarded) return PASS

@@ -36,7 +36,7 @@ export function networkStatus(network: Network): NetworkStatus {
   const bound = new Map(leases.filter(({ state }) => state === 'bound').map(({ mac, ip }) => [mac, ip]))
   const macs = group(fdb.map(({ port, mac }) => [port, mac]))
   const claimed = network.neighbors.list(now)
-  const claims = group(claimed.map(({ portId, ip }) => [portId, ip]))
+  const claims = group(claimed.filter(({ how }) => how !== 'probe').map(({ portId, ip }) => [portId, ip]))
   return {
     name: settings.name,
     sockets: settings.sockets,

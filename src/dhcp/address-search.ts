@@ -33,8 +33,12 @@ export interface AddressSearchOptions {
 interface Search {
   client: DhcpClient
   wanted: number | undefined
+  /** No other address than the wanted one will do. */
+  readonly isFixed: boolean
   found: (found: Found) => void
   readonly since: number
+  /** The address whose probe is under way. */
+  ip?: number
 }
 
 export class AddressSearch {
@@ -49,21 +53,34 @@ export class AddressSearch {
   /** Calls `found` once, now or within PATIENCE; never, if the client asks again before: then the later one. */
   find(client: DhcpClient, wanted: number | undefined, found: (found: Found) => void): void {
     const underWay = this.#searches.get(client.key)
-    if (underWay) Object.assign(underWay, { client, found })
-    else this.#attempt({ client, wanted, found, since: this.#options.clock.now() })
+    if (underWay && !underWay.isFixed) Object.assign(underWay, { client, found })
+    else this.#attempt({ client, wanted, isFixed: false, found, since: this.#options.clock.now() })
+  }
+
+  /**
+   * The same for the one address that a client asks for: at once, if it has a lease of it or was offered it, else as for
+   * an offer.
+   */
+  check(client: DhcpClient, ip: number, found: (found: Found) => void): void {
+    this.#attempt({ client, wanted: ip, isFixed: true, found, since: this.#options.clock.now() })
   }
 
   #attempt(search: Search): void {
     const { pool, prober, clock } = this.#options
-    const { client, wanted } = search
+    const { client, wanted, isFixed } = search
     const now = clock.now()
     pool.expire(now)
     const offered = pool.offerTo(client.key)
-    const ip = pool.offer(client, wanted, now)
+    const ip = isFixed ? pool.offerThis(client, wanted!, now) : pool.offer(client, wanted, now)
     if (typeof ip === 'string') return search.found(ip)
-    if (ip === offered || pool.holds(client, ip, now)) return search.found(ip)
-    this.#lookAhead()
-    if (prober.takeSilent(ip)) return search.found(ip)
+    // It is held for the client while its probe is on, and not offered yet.
+    const isProbed = this.#searches.get(client.key)?.ip === ip
+    if (!isProbed) {
+      if (ip === offered || pool.holds(client, ip, now)) return search.found(ip)
+      this.#lookAhead()
+      if (prober.takeSilent(ip)) return search.found(ip)
+    }
+    search.ip = ip
     this.#searches.set(client.key, search)
     prober.probe(ip, this.#wait, () => this.#probed(search, ip))
   }
@@ -71,12 +88,14 @@ export class AddressSearch {
   #probed(search: Search, ip: number): void {
     const { pool, clock, log } = this.#options
     const { client, since } = search
+    // A later search of the same client took its place.
+    if (this.#searches.get(client.key) !== search) return
     this.#searches.delete(client.key)
     // The client may have chosen another server, or another address, meanwhile.
     if (pool.offerTo(client.key) !== ip) return
     const now = clock.now()
     if (pool.mayHold(client, ip, now)) return search.found(ip)
-    const why = 'not offered: a station that has no lease of it answers there'
+    const why = 'not given: a station that has no lease of it answers there'
     logEvent(log, 'warn', { type: DISCOVER, client, ip, name: 'taken', why })
     if (now - since + this.#wait <= PATIENCE) return this.#attempt(search)
     pool.withdraw(client.key)

@@ -6,8 +6,10 @@ import type { Lease } from './leases.js'
 import { formatIpv4 } from '../wire/ipv4.js'
 import { formatMac } from '../wire/mac.js'
 
-/** A station that was not heard with the address for this long, in ms, has given it up. */
+/** A station that was not heard with the address for this long, in ms, may have given it up. */
 const OVER_AFTER = 60_000
+/** Hosts that share an address by mistake ask for it again by ARP within minutes: that is no news. */
+const NEWS_AFTER = 20 * 60_000
 
 export interface ConflictStatus {
   ip: string
@@ -39,7 +41,7 @@ export class Conflicts {
    */
   note(lease: Lease, leasePort: string, mac: Mac, port: string, now: number): boolean {
     const known = this.#byIp.get(lease.ip)
-    if (known && known.lease.key === lease.key && now - known.last < OVER_AFTER) {
+    if (known && known.lease.key === lease.key && now - known.last < NEWS_AFTER) {
       known.mac = mac
       known.port = port
       known.last = now
@@ -62,7 +64,7 @@ export class Conflicts {
       const isLive = lease?.key === conflict.lease.key && lease.expires > now
       const isHeard = isClaimed(ip, conflict.lease.mac) || now - conflict.last < OVER_AFTER
       if (isLive && isHeard) lasting.push(describe(ip, conflict))
-      else this.#byIp.delete(ip)
+      if (!isLive || now - conflict.last >= NEWS_AFTER) this.#byIp.delete(ip)
     }
     return lasting
   }

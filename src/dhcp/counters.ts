@@ -10,6 +10,7 @@ const SILENCES = [
   'malformed',
   'other-server',
   'unknown-client',
+  'other-port',
   'no-address',
   'port-limit',
   'probing',

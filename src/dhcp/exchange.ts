@@ -110,7 +110,12 @@ export class Exchange {
       this.#options.pool.withdraw(client.key)
       return this.#reply(message, client, { type: NAK, why: verdict.why })
     }
-    this.#grant(message, client, verdict.ip)
+    // Where nothing was offered, what holds for an offer holds now: the probe, and the bound of the port.
+    this.#options.search.check(client, verdict.ip, found => {
+      if (typeof found === 'number') return this.#grant(message, client, found)
+      const why = found === 'port-limit' ? NO_OFFER[found].why : 'address not available'
+      this.#reply(message, client, { type: NAK, why })
+    })
   }
 
   /** Leases the address to one who asked for it, or to a DISCOVER that wants no offer, and says so once that is on disk. */
@@ -146,10 +151,17 @@ export class Exchange {
     if (this.#options.pool.leaseOf(client.key)?.ip !== ip && this.#options.pool.offerTo(client.key) !== ip) {
       return this.#options.counters.drop('unknown-client')
     }
+    if (this.#isElsewhere(client, ip)) return this.#options.counters.drop('other-port')
     this.#options.pool.decline(client, ip, now)
     this.#options.committer.save()
     const why = 'another station has it, put aside for 10 min'
     logEvent(this.#options.log, 'warn', { type: DECLINE, client, ip, why })
+  }
+
+  /** A message that takes an address away counts only from the port that it is behind: it costs nothing to forge. */
+  #isElsewhere({ port }: DhcpClient, ip: number): boolean {
+    const known = this.#options.pool.portOf(ip)
+    return known !== undefined && known !== port
   }
 
   /** The client leaves; its lease is over and remembered. */
@@ -157,6 +169,7 @@ export class Exchange {
     if (message.ciaddr === 0 || !this.#isForUs(message)) return this.#options.counters.drop('malformed')
     const lease = this.#options.pool.leaseOf(client.key)
     if (lease?.ip !== message.ciaddr) return this.#options.counters.drop('unknown-client')
+    if (this.#isElsewhere(client, lease.ip)) return this.#options.counters.drop('other-port')
     this.#note(RELEASE, client, lease.ip)
     if (lease.expires <= now) return
     this.#options.pool.end(lease, now)

@@ -11,22 +11,35 @@ export const SHARE = 4
 /** How long, in ms, addresses that ran out may count as held: a walk of all of them tells. */
 const SWEEP_EVERY = 1000
 
+export interface HoldingsOptions {
+  /** The number of addresses in all. */
+  size: number
+  /** Whether an address is still held at `now`. */
+  isHeld(ip: number, now: number): boolean
+  /** How many addresses are not held, and yet nobody new can have them at `now`: a walk of all of them. */
+  outOfReach(now: number): number
+}
+
 export class Holdings {
-  readonly #size: number
-  readonly #isHeld: (ip: number, now: number) => boolean
+  readonly #options: HoldingsOptions
   readonly #ports = new Map<number, string>()
   readonly #counts = new Map<string, number>()
   #sweptAt = -Infinity
+  #countedAt = -Infinity
+  #outOfReach = 0
 
-  /** `size` is the number of addresses in all; `isHeld` tells whether one still is. */
-  constructor(size: number, isHeld: (ip: number, now: number) => boolean) {
-    this.#size = size
-    this.#isHeld = isHeld
+  constructor(options: HoldingsOptions) {
+    this.#options = options
   }
 
   /** The port that holds an address, by name. */
   portOf(ip: number): string | undefined {
     return this.#ports.get(ip)
+  }
+
+  /** How many addresses a port holds. */
+  countOf(port: string): number {
+    return this.#counts.get(port) ?? 0
   }
 
   hold(ip: number, port: string): void {
@@ -47,14 +60,22 @@ export class Holdings {
 
   /** True if the port may take one more, at `now` in ms. */
   allows(port: string, now: number): boolean {
-    if (!this.#counts.has(port) || this.#hasRoom(port)) return true
+    if (!this.#counts.has(port)) return true
+    const { size, isHeld, outOfReach } = this.#options
+    // At once for a small range, every 66 ms for the largest. Clocks go back, too.
+    if (Math.abs(now - this.#countedAt) >= Math.floor(size / 1000)) {
+      this.#countedAt = now
+      this.#outOfReach = outOfReach(now)
+    }
+    if (this.#hasRoom(port)) return true
     if (Math.abs(now - this.#sweptAt) < SWEEP_EVERY) return false
     this.#sweptAt = now
-    for (const ip of this.#ports.keys()) if (!this.#isHeld(ip, now)) this.drop(ip)
+    for (const ip of this.#ports.keys()) if (!isHeld(ip, now)) this.drop(ip)
     return this.#hasRoom(port)
   }
 
   #hasRoom(port: string): boolean {
-    return (this.#counts.get(port) ?? 0) < SHARE * Math.max(0, this.#size - this.#ports.size)
+    const free = this.#options.size - this.#ports.size - this.#outOfReach
+    return this.countOf(port) < SHARE * Math.max(0, free)
   }
 }

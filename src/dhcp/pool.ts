@@ -52,6 +52,8 @@ export interface PoolOptions {
   /** True if a station other than the one with `mac` claims `ip` on the segment. */
   isClaimed?: (ip: number, mac: Mac) => boolean
   reservations?: ReservationLookup
+  /** Whether a port of that name is there now. */
+  isPlugged?: (port: string) => boolean
 }
 
 /** What the pool needs to know of a client. */
@@ -74,6 +76,8 @@ interface Offer {
 }
 
 export class AddressPool {
+  /** Addresses of the range that may be leased. */
+  readonly size: number = 0
   readonly #leases = new LeaseTable()
   readonly #first: number
   readonly #leasable: Uint8Array
@@ -82,6 +86,7 @@ export class AddressPool {
   readonly #isClaimed: (ip: number, mac: Mac) => boolean
   readonly #reservations: ReservationLookup
   readonly #holdings: Holdings
+  readonly #isPlugged: (port: string) => boolean
   // Both in the order in which they run out, since each has one holding time.
   readonly #offers = new Map<number, Offer>()
   readonly #declined = new Map<number, DeclinedAddress>()
@@ -96,9 +101,13 @@ export class AddressPool {
     this.#unused = new UnusedAddresses(range.first, this.#leasable)
     this.#isClaimed = isClaimed
     this.#reservations = reservations
-    let size = 0
-    for (const flag of this.#leasable) size += flag
-    this.#holdings = new Holdings(size, (ip, now) => this.#isHeld(ip, now))
+    this.#isPlugged = options.isPlugged ?? (() => false)
+    for (const flag of this.#leasable) this.size += flag
+    this.#holdings = new Holdings({
+      size: this.size,
+      isHeld: (ip, now) => this.#isHeld(ip, now),
+      outOfReach: now => this.#outOfReach(now),
+    })
   }
 
   /** True if the address is one that this pool leases to anybody, or to the one for whom it is reserved. */
@@ -174,14 +183,7 @@ export class AddressPool {
 
   /** Addresses that could be leased to somebody new at this moment; call expire() before. */
   free(now: number): number {
-    let free = 0
-    for (let i = 0; i < this.#leasable.length; i++) {
-      if (this.#leasable[i] === 0) continue
-      const ip = this.#first + i
-      if (this.#isHeld(ip, now) || this.#reservations.at(ip) || this.#isClaimed(ip, NOBODY)) continue
-      free++
-    }
-    return free
+    return this.#count(ip => !this.#isHeld(ip, now) && this.#isForAll(ip))
   }
 
   /** Lets go of offers and declined addresses whose time is over. First call of every message. */
@@ -204,7 +206,12 @@ export class AddressPool {
   mayHold(client: PoolClient, ip: number, now: number): boolean {
     if (!this.#isOpenTo(client, ip) || this.#declined.has(ip)) return false
     const offer = this.#offers.get(ip)
-    if (offer && offer.client.key !== client.key) return false
+    if (
+      offer &&
+      offer.client.key !== client.key &&
+      !this.#isSameStation({ ip, mac: offer.client.mac }, client)
+    )
+      return false
     const lease = this.#leases.at(ip)
     if (lease && lease.expires > now) {
       // A live lease stands against a claim: one forged ARP must not take a VM's address away.
@@ -216,14 +223,25 @@ export class AddressPool {
   /** Picks an address for the client and holds it for OFFER_HOLD, or says why there is none. */
   offer(client: PoolClient, wanted: number | undefined, now: number): number | NoOffer {
     const ip = this.#choose(client, wanted, now)
-    if (ip === undefined) return 'no-address'
+    return ip === undefined ? 'no-address' : this.#offer(client, ip, now)
+  }
+
+  /** Holds this very address for the client, which may be one that another had; or says why not. */
+  offerThis(client: PoolClient, ip: number, now: number): number | NoOffer {
+    return this.mayHold(client, ip, now) ? this.#offer(client, ip, now) : 'no-address'
+  }
+
+  #offer(client: PoolClient, ip: number, now: number): number | NoOffer {
     const isFree = !this.#isOwn(client, ip, now) && !this.#reservations.at(ip)
     if (isFree && !this.#holdings.allows(client.port, now)) return 'port-limit'
     this.withdraw(client.key)
+    const former = this.#offers.get(ip)
+    if (former) this.withdraw(former.client.key)
     const offer = { ip, client, until: now + OFFER_HOLD }
     this.#offers.set(ip, offer)
     this.#offerOf.set(client.key, offer)
-    this.#hold(ip, client.port)
+    // A lease stays where it is held: see foundAt().
+    if (!this.holds(client, ip, now)) this.#hold(ip, client.port)
     const lease = this.#leases.at(ip)
     // The next one to come for an unused address must not walk past this one.
     if (lease && lease.key !== client.key) this.#leases.touch(lease)
@@ -259,9 +277,23 @@ export class AddressPool {
     if (former && former.ip !== lease.ip) this.#letGo(former.ip)
   }
 
-  /** Notes the port behind which the holder of an address is. */
+  /**
+   * Notes the port behind which the holder of an address is. As long as its former port is there, that stands: a message
+   * in another's name must not move it.
+   */
   foundAt(ip: number, port: string): void {
-    this.#hold(ip, port)
+    const former = this.portOf(ip)
+    if (former === undefined || !this.#isPlugged(former)) this.#hold(ip, port)
+  }
+
+  /** How many addresses are held behind a port. */
+  heldBy(port: string): number {
+    return this.#holdings.countOf(port)
+  }
+
+  /** True if the address may be leased, and is held for nobody at `now`. */
+  isOpen(ip: number, now: number): boolean {
+    return this.#leasable[ip - this.#first] === 1 && !this.#isHeld(ip, now)
   }
 
   /** Ends a lease at `now`; its client is remembered. */
@@ -349,7 +381,7 @@ export class AddressPool {
    * One machine comes with several client identifiers: its firmware's, then its system's. What is reserved for the
    * machine passes from one to the other.
    */
-  #isSameStation(lease: Lease, { mac }: PoolClient): boolean {
+  #isSameStation(lease: Pick<Lease, 'ip' | 'mac'>, { mac }: PoolClient): boolean {
     return this.#reservations.at(lease.ip) !== undefined && lease.mac.hi === mac.hi && lease.mac.lo === mac.lo
   }
 
@@ -365,6 +397,24 @@ export class AddressPool {
   /** The bound is on the range: what is reserved outside of it takes nothing from anybody. */
   #hold(ip: number, port: string): void {
     if (this.#leasable[ip - this.#first] === 1) this.#holdings.hold(ip, port)
+  }
+
+  /** Not held, but kept for one client or claimed by a station. */
+  #outOfReach(now: number): number {
+    return this.#count(ip => !this.#isForAll(ip) && !this.#isHeld(ip, now))
+  }
+
+  #isForAll(ip: number): boolean {
+    return this.#reservations.at(ip) === undefined && !this.#isClaimed(ip, NOBODY)
+  }
+
+  /** How many addresses of the range that may be leased are such. */
+  #count(isSuch: (ip: number) => boolean): number {
+    let count = 0
+    for (let i = 0; i < this.#leasable.length; i++) {
+      if (this.#leasable[i] === 1 && isSuch(this.#first + i)) count++
+    }
+    return count
   }
 
   #putAside(declined: DeclinedAddress): void {

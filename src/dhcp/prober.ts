@@ -25,7 +25,8 @@ export interface ProberOptions {
 export type Probed = (isSilent: boolean) => void
 
 interface Probe {
-  probed: Probed | undefined
+  /** Who waits: an offer may be taken back, and its address go to another, while the probe is under way. */
+  readonly waiters: Probed[]
 }
 
 export class Prober {
@@ -53,8 +54,8 @@ export class Prober {
   probe(ip: number, wait: number, probed: Probed): void {
     const underWay = this.#waiting.get(ip)
     if (underWay) {
-      if (!underWay.probed) this.#spare--
-      underWay.probed = probed
+      if (underWay.waiters.length === 0) this.#spare--
+      underWay.waiters.push(probed)
     } else {
       this.#start([ip], wait, probed)
     }
@@ -73,15 +74,17 @@ export class Prober {
     const probe = this.#waiting.get(ip)
     if (!probe) return
     this.#waiting.delete(ip)
-    if (!probe.probed) this.#spare--
-    this.#options.clock.after(0, () => probe.probed?.(false))
+    if (probe.waiters.length === 0) this.#spare--
+    this.#options.clock.after(0, () => {
+      for (const probed of probe.waiters) probed(false)
+    })
   }
 
   #start(ips: readonly number[], wait: number, probed?: Probed): void {
     if (ips.length === 0) return
     const { clock, send } = this.#options
     const probes = ips.map(ip => {
-      const probe: Probe = { probed }
+      const probe: Probe = { waiters: probed ? [probed] : [] }
       this.#waiting.set(ip, probe)
       send(ip)
       return [ip, probe] as const
@@ -90,12 +93,11 @@ export class Prober {
       for (const [ip, probe] of probes) {
         if (this.#waiting.get(ip) !== probe) continue
         this.#waiting.delete(ip)
-        if (probe.probed) {
-          probe.probed(true)
-        } else {
+        if (probe.waiters.length === 0) {
           this.#spare--
           this.#silent.set(ip, probe)
         }
+        for (const waiter of probe.waiters) waiter(true)
       }
     })
     clock.after(wait + FRESH, () => {

@@ -4,7 +4,7 @@
 // leaves the old file or the new one. Reading never fails: what cannot be read is set aside under another name,
 // with a warning.
 
-import { copyFile, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises'
+import { copyFile, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { DhcpLog } from './lease-store.js'
 import type { Reservation, ReservationMatch } from './reservations.js'
@@ -12,6 +12,7 @@ import { BridgeError, hasCode } from '../errors.js'
 import { fromHex, toHex } from '../wire/bytes.js'
 import { formatIpv4, parseIpv4 } from '../wire/ipv4.js'
 import { formatMac, parseMac } from '../wire/mac.js'
+import { SYSTEM_DISK } from './journal-disk.js'
 
 export interface ReservationFileOptions {
   path: string
@@ -21,6 +22,8 @@ export interface ReservationFileOptions {
 }
 
 const VERSION = 1
+/** Several times what the most reservations take: what is larger is not ours. */
+const MOST_OCTETS = 16 * 1024 * 1024
 
 interface ReservationRecord {
   ip: string
@@ -46,7 +49,7 @@ export class ReservationFile {
   async read(): Promise<Reservation[]> {
     let text
     try {
-      text = await readFile(this.#path, 'utf8')
+      text = (await SYSTEM_DISK.read(this.#path, MOST_OCTETS)).toString('utf8')
     } catch (error) {
       if (!hasCode(error, 'ENOENT')) await this.#setAside(rename, reason(error))
       return []

@@ -26,7 +26,7 @@ import { formatIpv4, formatIpv4Range, IPV4_BROADCAST } from '../wire/ipv4.js'
 import { formatMac, MAC_BROADCAST } from '../wire/mac.js'
 import { AddressSearch } from './address-search.js'
 import { arpAnswer } from './arp-answer.js'
-import { clientOf } from './client.js'
+import { clientKey, clientOf, type DhcpClient } from './client.js'
 import { LeaseCommitter } from './commit.js'
 import { Conflicts } from './conflicts.js'
 import { DhcpCounters } from './counters.js'
@@ -45,12 +45,16 @@ export interface DhcpServerOptions extends SegmentOptions {
   clock: DhcpClock
   store: LeaseStore
   log: DhcpLog
+  /** For conflicts, which a flood of other lines must not hide; the same unless given. */
+  conflictLog?: DhcpLog
   /** Takes a whole Ethernet frame, to keep; must not throw. */
   send(frame: Uint8Array): void
   /** True where no host has `serverIp`: the server answers ARP for it. */
   answersArp: boolean
   /** True if a station other than the one with `mac` claims `ip`: it is not leased then. */
   isClaimed?: (ip: number, mac: Mac) => boolean
+  /** Whether a port of that name is there now. */
+  isPlugged?: (port: string) => boolean
   /** Addresses kept for certain clients; they may change while the server runs. */
   reservations?: ReservationLookup
 }
@@ -69,7 +73,7 @@ export class DhcpServer {
   /** Throws ERR_DHCP_RANGE if there is nothing to lease; start() opens it. */
   constructor(options: DhcpServerOptions) {
     const { subnet, range, serverIp, router, exclude = [], clock, store, log } = options
-    const { isClaimed = () => false, reservations } = options
+    const { isClaimed = () => false, isPlugged, reservations } = options
     const routers = ROUTER.decode(options.options?.get(ROUTER.code) ?? new Uint8Array()) ?? []
     const own = [serverIp, subnet.address, router ?? serverIp, ...routers].map(ip => ({
       first: ip,
@@ -82,6 +86,7 @@ export class DhcpServer {
       range,
       exclude: [...exclude, ...own],
       isClaimed,
+      ...(isPlugged && { isPlugged }),
       ...(reservations && { reservations }),
     })
     this.#pool = pool
@@ -125,15 +130,17 @@ export class DhcpServer {
     }
     const message = receiveDhcp(bytes, at, length, this.#addresses)
     if (typeof message === 'string') this.#counters.drop(message)
-    else this.#exchange.handle(message, clientOf(message, portName))
+    else this.#exchange.handle(message, this.#tellClones(clientOf(message, portName)))
   }
 
   /**
-   * A station claims an address, as the neighbour table heard it: `port` is the name of the port it is behind. Quick,
-   * and sends nothing: it is called while the frame passes the switch.
+   * A station claims an address, or is about to and asks whether anybody has it (`isProbe`), as the neighbour table
+   * heard it: `port` is the name of the port it is behind. Quick, and sends nothing: it is called while the frame passes
+   * the switch.
    */
-  claimed(ip: number, mac: Mac, port: string): void {
+  claimed(ip: number, mac: Mac, port: string, isProbe = false): void {
     this.#prober.heard(ip)
+    if (isProbe) return
     const lease = this.#pool.leaseAt(ip)
     const now = this.#options.clock.now()
     if (!lease || lease.expires <= now || (lease.mac.hi === mac.hi && lease.mac.lo === mac.lo)) return
@@ -145,7 +152,8 @@ export class DhcpServer {
       formatMac(mac.hi, mac.lo),
     ]
     const { hostname } = lease
-    this.#options.log.warn(
+    const log = this.#options.conflictLog ?? this.#options.log
+    log.warn(
       {
         event: 'dhcp.conflict',
         ip: address,
@@ -181,6 +189,11 @@ export class DhcpServer {
     return ended.map(lease => ofLease({ ...lease, expires: now }, now))
   }
 
+  /** The pool, as others may ask it. */
+  get pool(): Pick<AddressPool, 'size' | 'heldBy' | 'isOpen'> {
+    return this.#pool
+  }
+
   /** For `status`; plain data. */
   status(): DhcpStatus {
     const { range, exclude = [], clock } = this.#options
@@ -197,14 +210,29 @@ export class DhcpServer {
     }
   }
 
+  /**
+   * Copies of one disk come with one client identifier. Where the address of its lease is in use by the station that
+   * leased it, another station with that identifier is another machine, and told by its hardware address.
+   */
+  #tellClones(client: DhcpClient): DhcpClient {
+    const { key, clientId, mac, ...rest } = client
+    const lease = clientId && this.#pool.leaseOf(key)
+    if (!lease || (lease.mac.hi === mac.hi && lease.mac.lo === mac.lo)) return client
+    const now = this.#options.clock.now()
+    const isClone = lease.expires > now && this.#isClaimed(lease.ip, mac)
+    return isClone ? { ...rest, mac, key: clientKey(mac, undefined) } : client
+  }
+
   readonly #addresses: DhcpAddresses = {
     isOurs: destination => {
       const { serverIp, subnet } = this.#options
       return destination === serverIp || destination === IPV4_BROADCAST || destination === subnet.broadcast
     },
     isLocal: address => {
-      const { netmask, network, broadcast } = this.#options.subnet
-      return (address & netmask) >>> 0 === network && address !== network && address !== broadcast
+      const { subnet, serverIp } = this.#options
+      const { netmask, network, broadcast } = subnet
+      const isHost = (address & netmask) >>> 0 === network && address !== network && address !== broadcast
+      return isHost && address !== serverIp
     },
   }
 

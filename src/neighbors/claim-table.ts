@@ -162,6 +162,12 @@ export class ClaimTable {
     }
   }
 
+  /** The same for the slots of one port. */
+  forEachOf(port: number, visit: (slot: number) => void): void {
+    const share = this.#shares.get(port)
+    for (let slot = share?.oldest ?? NONE; slot !== NONE; slot = this.#newer[slot]!) visit(slot)
+  }
+
   #shareOf(port: number): Share {
     let share = this.#shares.get(port)
     if (!share) {

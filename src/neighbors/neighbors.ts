@@ -1,5 +1,6 @@
 // Who claims which address on the segment, and where: learnt from ARP and IPv6 neighbour discovery as the
-// frames pass. A claim is what a station says of itself; a probe (sender 0.0.0.0 or ::) claims nothing yet.
+// frames pass. A claim is what a station says of itself; who only asks for an address by ARP (a probe, sender 0.0.0.0) counts
+// for a moment, so that nobody else gets it meanwhile.
 //
 // A claim that repeats, which is nearly every one, costs a look-up and a few writes, without an object. A
 // port has a share of the table; past it, its own oldest claim goes. When the whole table is full, the
@@ -9,7 +10,14 @@
 //
 // Times are milliseconds of one clock, the caller's: it is read once a run, not here.
 
-import { ARP_SENDER_IP, ARP_SENDER_MAC, isArpIpv4 } from '../wire/arp.js'
+import {
+  ARP_REQUEST,
+  ARP_SENDER_IP,
+  ARP_SENDER_MAC,
+  ARP_TARGET_IP,
+  arpOperation,
+  isArpIpv4,
+} from '../wire/arp.js'
 import { readI32 } from '../wire/bytes.js'
 import {
   ETHERNET_HEADER,
@@ -34,12 +42,19 @@ export const UPLINK_SHARE = 1024
 /** Unseen for this long, in ms, a claim is forgotten: hosts that talk ask again by ARP within minutes. */
 export const MAX_AGE = 20 * 60_000
 
-/** How a claim was heard last. */
-export type How = 'arp' | 'nd'
+/**
+ * For this long, in ms, an address counts as claimed by who asks whether anybody has it (a probe, RFC 5227 §2.1.1): who
+ * finds that nobody does announces it within 7 s.
+ */
+export const PROBE_AGE = 10_000
 
-const HOW: readonly How[] = ['arp', 'nd']
+/** How a claim was heard last. */
+export type How = 'arp' | 'nd' | 'probe'
+
+const HOW: readonly How[] = ['arp', 'nd', 'probe']
 const ARP = HOW.indexOf('arp')
 const ND = HOW.indexOf('nd')
+const PROBE = HOW.indexOf('probe')
 
 export interface Neighbor {
   /** Dotted decimal, or RFC 5952. */
@@ -56,9 +71,9 @@ export interface Neighbor {
 /**
  * An IPv4 address that nobody claimed is claimed, or by another station than before; that it went to another port
  * with its station is no change. `ip` and `macLow` are uint32. Called within a run: it must be quick, and not call
- * into the switch.
+ * into the switch. With `isProbe`, the station does not claim the address yet, and asks whether anybody has it.
  */
-export type OnChange = (ip: number, macHigh: number, macLow: number, portId: number) => void
+export type OnChange = (ip: number, macHigh: number, macLow: number, portId: number, isProbe: boolean) => void
 
 export interface NeighborsOptions {
   maxEntries?: number
@@ -120,6 +135,24 @@ export class Neighbors {
     return this.#table.macHi[slot] !== hi || this.#table.macLo[slot] !== (lo | 0)
   }
 
+  /** The port behind which an IPv4 address was claimed last, claimed or not by now; -1 if nobody did. */
+  claimPort(ip: number): number {
+    const slot = this.#table.find(0, 0, IPV4_MAPPED, ip)
+    return slot === NONE ? -1 : this.#table.port[slot]!
+  }
+
+  /** How many IPv4 addresses that are `counted` a port claims. */
+  countOf(portId: number, counted: (ip: number) => boolean): number {
+    const { words } = this.#table
+    let count = 0
+    this.#table.forEachOf(portId, slot => {
+      const at = 4 * slot
+      const isV4 = words[at] === 0 && words[at + 1] === 0 && words[at + 2] === IPV4_MAPPED
+      if (isV4 && counted(words[at + 3]! >>> 0)) count++
+    })
+    return count
+  }
+
   /** Who claims an address, IPv4 or IPv6, in any of its spellings; undefined if nobody or if it is none. */
   lookup(ip: string, now: number): Neighbor | undefined {
     const v4 = parseIpv4(ip)
@@ -142,11 +175,14 @@ export class Neighbors {
 
   #observeArp(bytes: Uint8Array, at: number, length: number, portId: number, now: number): void {
     if (!isArpIpv4(bytes, at, length)) return
-    const ip = readI32(bytes, at + ARP_SENDER_IP)
-    // 0.0.0.0/8 holds the probe's sender; 224.0.0.0 and above is no host's, 255.255.255.255 included.
+    const sender = readI32(bytes, at + ARP_SENDER_IP)
+    const isProbe = sender === 0 && arpOperation(bytes, at) === ARP_REQUEST
+    const ip = isProbe ? readI32(bytes, at + ARP_TARGET_IP) : sender
+    // 0.0.0.0/8 and 224.0.0.0 and above, 255.255.255.255 included, are no host's.
     if (ip >>> 24 === 0 || ip >>> 28 >= 0xe) return
     const mac = at + ARP_SENDER_MAC
-    this.#claim(0, 0, IPV4_MAPPED, ip, macHigh(bytes, mac), readI32(bytes, mac + 2), portId, ARP, now)
+    const how = isProbe ? PROBE : ARP
+    this.#claim(0, 0, IPV4_MAPPED, ip, macHigh(bytes, mac), readI32(bytes, mac + 2), portId, how, now)
   }
 
   /** The packet at `ip` of `length` octets, in the frame whose addresses are at `frame`. */
@@ -197,26 +233,28 @@ export class Neighbors {
       table.remove(slot)
       slot = NONE
     }
+    // Who asks takes nothing from who has it, or asked before.
+    if (how === PROBE && slot !== NONE) return
     let isOther = true
     if (slot === NONE) {
       slot = table.add(a, b, c, d, portId)
       table.firstSeen[slot] = now
     } else {
+      const isElsewhere = table.port[slot] !== portId
       isOther = table.macHi[slot] !== hi || table.macLo[slot] !== lo
-      if (table.port[slot] !== portId) {
-        table.move(slot, portId)
-        this.#countMove(slot)
-      } else {
-        table.touch(slot)
-        if (isOther) this.#countMove(slot)
-      }
+      if (isElsewhere) table.move(slot, portId)
+      else table.touch(slot)
+      // It was not anybody's before who only asked.
+      if (table.how[slot] === PROBE) isOther = true
+      else if (isElsewhere || isOther) this.#countMove(slot)
     }
     table.macHi[slot] = hi
     table.macLo[slot] = lo
     table.how[slot] = how
     table.lastSeen[slot] = now
     // IPv4-mapped addresses are kept out of neighbour discovery's claims: what has these words is IPv4.
-    if (isOther && c === IPV4_MAPPED && a === 0 && b === 0) this.onChange?.(d >>> 0, hi, lo >>> 0, portId)
+    if (isOther && c === IPV4_MAPPED && a === 0 && b === 0)
+      this.onChange?.(d >>> 0, hi, lo >>> 0, portId, how === PROBE)
   }
 
   #countMove(slot: number): void {
@@ -225,7 +263,8 @@ export class Neighbors {
   }
 
   #isStale(slot: number, now: number): boolean {
-    return this.#table.lastSeen[slot]! + this.#maxAge <= now
+    const { how, lastSeen } = this.#table
+    return lastSeen[slot]! + (how[slot] === PROBE ? PROBE_AGE : this.#maxAge) <= now
   }
 
   #select(now: number, wanted: (slot: number) => boolean): Neighbor[] {
@@ -233,7 +272,7 @@ export class Neighbors {
     table.expire(now - this.#maxAge)
     const slots: number[] = []
     table.forEach(slot => {
-      if (wanted(slot)) slots.push(slot)
+      if (wanted(slot) && !this.#isStale(slot, now)) slots.push(slot)
     })
     return slots.sort((x, y) => this.#compare(x, y)).map(slot => this.#describe(slot))
   }

@@ -7,6 +7,10 @@
 const OPTION_PAD = 0
 export const OPTION_OVERLOAD = 52
 const OPTION_RELAY_AGENT = 82
+const OPTION_SEARCH = 119
+const OPTION_STATIC_ROUTES = 121
+/** Of each route, behind the length of its network and the network itself. */
+const ROUTER_OCTETS = 4
 const OPTION_END = 255
 
 /** Octets that one length octet can count. */
@@ -78,8 +82,31 @@ export function joinParts(bytes: Uint8Array, options: Map<number, Uint8Array>, l
 }
 
 /** Octets that an option takes in a field, the code and length of each part included. */
-export function optionOctets(value: Uint8Array): number {
-  return value.length + PART_HEADER * Math.max(1, Math.ceil(value.length / LONGEST_PART))
+export function optionOctets(code: number, value: Uint8Array): number {
+  let octets = value.length
+  let from = 0
+  do {
+    octets += PART_HEADER
+    from = partEnd(code, value, from, LONGEST_PART)
+  } while (from < value.length)
+  return octets
+}
+
+/**
+ * Where the part of a value ends that begins at `from` and has up to `room` octets; `from` if nothing goes in. Readers
+ * that join no parts should find whole things in each: routes (RFC 3442) in option 121, else numbers and addresses of up
+ * to 4 octets.
+ */
+function partEnd(code: number, value: Uint8Array, from: number, room: number): number {
+  const most = from + Math.min(room, LONGEST_PART)
+  if (value.length <= most) return value.length
+  if (code !== OPTION_STATIC_ROUTES) return most - ((most - from) % 4)
+  let end = from
+  for (;;) {
+    const next = end + ROUTER_OCTETS + 1 + Math.ceil(value[end]! / 8)
+    if (next > most) return end
+    end = next
+  }
 }
 
 /**
@@ -95,12 +122,12 @@ export function layOutOptions(
   rooms: readonly [options: number, file: number, sname: number],
 ): OptionField[] | undefined {
   let octets = 1
-  for (const value of options.values()) octets += optionOctets(value)
+  for (const [code, value] of options) octets += optionOctets(code, value)
   if (octets <= rooms[0]) return [[...options]]
 
   const left = rooms.map(room => room - 1)
   const relay = options.get(OPTION_RELAY_AGENT)
-  left[0]! -= OVERLOAD_OCTETS + (relay ? optionOctets(relay) : 0)
+  left[0]! -= OVERLOAD_OCTETS + (relay ? optionOctets(OPTION_RELAY_AGENT, relay) : 0)
   if (left[0]! < 0) return undefined
   const fields: OptionField[] = [[], [], []]
   for (const [code, value] of options) {
@@ -115,21 +142,23 @@ export function layOutOptions(
 
 /** Puts an option into the first field with room for it, or the parts of a long one into what is left of each. */
 function place(fields: OptionField[], left: number[], code: number, value: Uint8Array): boolean {
-  const octets = optionOctets(value)
+  const octets = optionOctets(code, value)
   const whole = left.findIndex(room => octets <= room)
   if (whole >= 0) {
     left[whole]! -= octets
     fields[whole]!.push([code, value])
     return true
   }
-  if (value.length <= LONGEST_PART) return false
+  // The names of a search list point at each other, and many readers look at one field at a time.
+  if (value.length <= LONGEST_PART || code === OPTION_SEARCH) return false
   let from = 0
   for (const [i, field] of fields.entries()) {
-    while (from < value.length && left[i]! > PART_HEADER) {
-      const part = value.subarray(from, from + Math.min(LONGEST_PART, left[i]! - PART_HEADER))
-      field.push([code, part])
-      left[i]! -= PART_HEADER + part.length
-      from += part.length
+    while (from < value.length) {
+      const end = partEnd(code, value, from, left[i]! - PART_HEADER)
+      if (end <= from) break
+      field.push([code, value.subarray(from, end)])
+      left[i]! -= PART_HEADER + end - from
+      from = end
     }
   }
   return from === value.length
@@ -138,7 +167,7 @@ function place(fields: OptionField[], left: number[], code: number, value: Uint8
 /** Octets of a field with END. */
 export function fieldOctets(field: OptionField): number {
   let octets = 1
-  for (const [, part] of field) octets += optionOctets(part)
+  for (const [code, part] of field) octets += optionOctets(code, part)
   return octets
 }
 
@@ -147,12 +176,12 @@ export function writeField(bytes: Uint8Array, at: number, field: OptionField): v
   for (const [code, value] of field) {
     let from = 0
     do {
-      const part = value.subarray(from, from + LONGEST_PART)
+      const part = value.subarray(from, partEnd(code, value, from, LONGEST_PART))
       bytes[at] = code
       bytes[at + 1] = part.length
       bytes.set(part, at + PART_HEADER)
       at += PART_HEADER + part.length
-      from += LONGEST_PART
+      from += part.length
     } while (from < value.length)
   }
   bytes[at] = OPTION_END

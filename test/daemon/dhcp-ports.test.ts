@@ -111,3 +111,20 @@ t.test('a port that floods the server is cut to its rate, and another is served 
   const drops = (await received()).drops['rx-dhcp-rate']
   t.ok(drops > 5_000 && drops <= 18_000, `${drops} of ${messages.length} dropped`)
 })
+
+t.test(
+  'a client whose card adds a priority tag is answered; one on a VLAN is on another segment',
+  async t => {
+    const daemon = await startDaemon(t, { args: ['--uplink', 'none'] })
+    const station = await Station.plug(t, daemon)
+    const tagged = (client: Client, ...tags: number[]): Buffer => {
+      const frame = Buffer.from(client.frame())
+      const words = Buffer.from(tags.flatMap(tag => [0x81, 0, tag >> 8, tag & 255]))
+      return Buffer.concat([frame.subarray(0, 12), words, frame.subarray(12)])
+    }
+    station.send(tagged(new Client(1), 5), tagged(new Client(2), 0xe000), tagged(new Client(3), 0, 0x2000))
+    await station.receive(isReplyTo(2))
+    await station.receive(isReplyTo(3))
+    t.notOk(station.frames.some(isReplyTo(1)))
+  },
+)

@@ -121,7 +121,7 @@ const REPLIES: [what: string, frame: Uint8Array, shows: (string | RegExp)[]][] =
         [option.MAX_SIZE, 1500],
       ],
     }).frame,
-    [/Option: \(119\) Domain Search\n +Length: 255\n[^]*Option: \(119\) Domain Search/],
+    [/Option: \(119\) Domain Search\n +Length: 252\n[^]*Option: \(119\) Domain Search/],
   ],
   [
     'an overload of both fields',

@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import t from 'tap'
-import { MAX_AGE, Neighbors } from '../../src/neighbors/neighbors.js'
+import { MAX_AGE, Neighbors, PROBE_AGE } from '../../src/neighbors/neighbors.js'
 import { ARP_REPLY, ARP_REQUEST, arpFrame } from '../../src/wire/arp.js'
 import { NEIGHBOR_ADVERTISEMENT, NEIGHBOR_SOLICITATION } from '../../src/wire/icmpv6.js'
 import { parseIpv4 } from '../../src/wire/ipv4.js'
@@ -44,9 +44,35 @@ t.test('a gratuitous announcement, a request and a reply are claims', async t =>
   t.match(neighbors.lookup(VIP, 8), { mac: '52:54:f0:00:00:0a', portId: 3 })
 })
 
-t.test('probes and nonsense are no claims', async t => {
+t.test('who asks for an address counts for a moment, and takes nothing from who has it', async t => {
   const neighbors = new Neighbors()
-  see(neighbors, arp(A, '0.0.0.0', VIP))
+  const told: unknown[] = []
+  neighbors.onChange = (address, _high, low, _port, isProbe) => void told.push([address, low, isProbe])
+  see(neighbors, arp(A, '0.0.0.0', VIP), 1, 0)
+  t.match(neighbors.list(0), [{ ip: VIP, mac: '52:54:f0:00:00:0a', how: 'probe' }])
+  t.equal(neighbors.isClaimedByOther(ip(VIP), B.hi, B.lo, PROBE_AGE - 1), true)
+  t.equal(neighbors.isClaimedByOther(ip(VIP), A.hi, A.lo, 1), false, 'by others')
+  t.equal(neighbors.isClaimedByOther(ip(VIP), B.hi, B.lo, PROBE_AGE), false)
+  t.same(neighbors.list(PROBE_AGE), [])
+  see(neighbors, arp(A, '0.0.0.0', VIP), 1, PROBE_AGE)
+  see(neighbors, arp(B, '0.0.0.0', VIP), 2, PROBE_AGE + 1)
+  t.match(neighbors.list(PROBE_AGE + 1), [{ mac: '52:54:f0:00:00:0a', portId: 1 }], 'the first who asks')
+  see(neighbors, arp(A, VIP), 1, PROBE_AGE + 2)
+  see(neighbors, arp(B, '0.0.0.0', VIP), 2, PROBE_AGE + 3)
+  t.match(neighbors.list(MAX_AGE), [{ ip: VIP, mac: '52:54:f0:00:00:0a', how: 'arp', moves: 0 }])
+  t.same(told, [
+    [ip(VIP), A.lo, true],
+    [ip(VIP), A.lo, true],
+    [ip(VIP), A.lo, false],
+  ])
+  see(neighbors, arp(A, '0.0.0.0', '192.168.105.9', ARP_REPLY), 1, 0)
+  t.equal(neighbors.lookup('192.168.105.9', 0), undefined, 'a reply asks for nothing')
+})
+
+t.test('nonsense is no claim', async t => {
+  const neighbors = new Neighbors()
+  see(neighbors, arp(A, '0.0.0.0', '0.0.0.0'))
+  see(neighbors, arp(A, '0.0.0.0', '224.0.0.1'))
   for (const address of ['255.255.255.255', '224.0.0.18', '239.1.1.1', '0.1.2.3', '240.0.0.1']) {
     see(neighbors, arp(A, address))
   }
@@ -177,7 +203,7 @@ t.test('claims are learnt through priority tags, with the MAC of the frame where
 t.test('who wants to know is told of IPv4 claims that are new or another station’s', async t => {
   const neighbors = new Neighbors()
   const told: number[][] = []
-  neighbors.onChange = (...change) => void told.push(change)
+  neighbors.onChange = (address, high, low, port) => void told.push([address, high, low, port])
   const high = '223.255.255.254'
   const far = { hi: 0xfe54, lo: 0xf000000a }
   see(neighbors, arp(A, VIP), 1, 1)

@@ -51,7 +51,7 @@ t.test('whatever fits in a limit is read as it was meant, whatever fields hold i
   fc.assert(
     fc.property(options, fc.integer({ min: -20, max: 250 }), name, name, (options, lack, file, sname) => {
       const meant = message(options, { file, sname })
-      const octets = options.reduce((sum, [, value]) => sum + optionOctets(value), OPTIONS + 1)
+      const octets = options.reduce((sum, [, value]) => sum + optionOctets(0, value), OPTIONS + 1)
       const most = Math.max(300, octets - lack)
       const bytes = emitDhcpWithin(meant, most)
       if (bytes === undefined) {
@@ -121,7 +121,7 @@ t.test('a short option is never split, a long one goes over the fields in parts'
   const fields = layOutOptions(
     new Map([
       [53, filled(1)],
-      [119, long],
+      [224, long],
     ]),
     [150, 128, 64],
   )!
@@ -131,16 +131,33 @@ t.test('a short option is never split, a long one goes over the fields in parts'
       [
         [53, 1],
         [52, 1],
-        [119, 141],
+        [224, 140],
       ],
-      [[119, 125]],
-      [[119, 34]],
+      [[224, 124]],
+      [[224, 36]],
     ],
   )
   t.strictSame(
-    Uint8Array.from(fields.flat().flatMap(([code, part]) => (code === 119 ? [...part] : []))),
+    Uint8Array.from(fields.flat().flatMap(([code, part]) => (code === 224 ? [...part] : []))),
     long,
   )
+})
+
+t.test('what readers look at piece by piece is cut where a piece ends, or not spread', async t => {
+  const rooms = [150, 128, 64] as const
+  const names = layOutOptions(new Map([[119, filled(300)]]), rooms)
+  t.equal(names, undefined, 'names point at each other')
+  // 0.0.0.0/0, and 10.1.2.0/24, each by a router of 4 octets.
+  const route = [0, 1, 2, 3, 4, 24, 10, 1, 2, 1, 2, 3, 4]
+  const routes = Uint8Array.from({ length: 13 * 22 }, (_, i) => route[i % 13]!)
+  const fields = layOutOptions(new Map([[121, routes]]), rooms)!
+  const parts = fields.flatMap(field => field.flatMap(([code, part]) => (code === 121 ? [part] : [])))
+  t.same(
+    parts.map(({ length }) => length),
+    [143, 122, 21],
+  )
+  for (const { length } of parts.slice(0, -1)) t.ok([0, 5].includes(length % 13), 'behind a router')
+  t.same(Buffer.concat(parts), Buffer.from(routes))
 })
 
 t.test('relay agent information stays last in the options field (RFC 3046 §2.2)', async t => {
