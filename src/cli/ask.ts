@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { CONTROL_NAME, controlBeside, findInRun } from '../config/paths.js'
 import { ControlClient } from '../control/client.js'
-import { BridgeError } from '../errors.js'
+import { BridgeError, hasCode, UsageError } from '../errors.js'
 import { shellQuote } from '../shell.js'
 import type { Option, Parsed } from './options.js'
 
@@ -26,6 +26,9 @@ export async function askDaemon(
   ask: (daemon: ControlClient, network: string | undefined) => Promise<number>,
 ): Promise<number> {
   const socket = get('socket')
+  // node:http would take an empty path for none, and ask port 80.
+  if (get('control') === '')
+    throw new UsageError('--control takes a path', '--control /run/vmbridge/control.sock')
   const control = get('control') ?? controlOf(socket)
   const daemon = new ControlClient(control)
   try {
@@ -59,11 +62,12 @@ function noDaemon(message: string, control: string, socket: string | undefined):
   return EXIT_NO_DAEMON
 }
 
-/** Writes all of it, however slowly it is read; rejects when it cannot be written. */
+/** Writes all of it, however slowly it is read; rejects when it cannot be written. A reader that has enough is no failure. */
 export function print(text: string): Promise<void> {
   return new Promise((done, failed) => {
-    process.stdout.on('error', failed)
-    process.stdout.write(text, error => (error ? failed(error) : done()))
+    const end = (error?: Error | null): void => (error && !hasCode(error, 'EPIPE') ? failed(error) : done())
+    process.stdout.on('error', end)
+    process.stdout.write(text, end)
   })
 }
 

@@ -100,7 +100,7 @@ export class ControlClient {
   }
 
   #explain(error: Error): BridgeError {
-    if (hasCode(error, 'ENOENT') || hasCode(error, 'ECONNREFUSED') || hasCode(error, 'ENOTSOCK')) {
+    if (['ENOENT', 'ENOTDIR', 'ECONNREFUSED', 'ENOTSOCK'].some(code => hasCode(error, code))) {
       return new BridgeError('ERR_NO_DAEMON', `no daemon answers at ${this.path}`, { cause: error })
     }
     if (hasCode(error, 'EACCES')) {

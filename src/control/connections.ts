@@ -9,8 +9,12 @@ import type { Peer } from './api.js'
 
 /** How long a peer may take to ask, and again to take the answer, in ms: one of ours takes a few. */
 const PATIENCE = 2000
+/** How long it may take to read an answer, however many megabytes it has, in ms. */
+const MOST = 60_000
 const MAX_CONNECTIONS = 256
 const MAX_OF_A_USER = 32
+/** Of a user, that wait for one of those to end. */
+const MAX_QUEUED = 96
 
 interface Connection {
   peer: Peer
@@ -24,6 +28,7 @@ export class Connections {
   /** Accepted, and no socket yet. */
   readonly #waiting: [fd: number, peer: Peer][] = []
   readonly #ofUser = new Map<number, number>()
+  readonly #queued = new Map<number, [fd: number, peer: Peer][]>()
   #isClosed = false
 
   /** `serve` takes a socket over, its errors too. */
@@ -37,6 +42,12 @@ export class Connections {
    */
   add(fd: number, peer: Peer): void {
     const user = this.#ofUser.get(peer.uid) ?? 0
+    const queued = this.#queued.get(peer.uid) ?? []
+    if (!this.#isClosed && user >= MAX_OF_A_USER && queued.length < MAX_QUEUED) {
+      queued.push([fd, peer])
+      this.#queued.set(peer.uid, queued)
+      return
+    }
     if (
       this.#isClosed ||
       user >= MAX_OF_A_USER ||
@@ -75,9 +86,20 @@ export class Connections {
     connection.limit = setTimeout(() => socket.destroy(), PATIENCE)
   }
 
+  /** The answer is on its way: the peer may take PATIENCE between two reads of it, and MOST for all. */
+  answered(socket: Socket): void {
+    const connection = this.#open.get(socket)
+    if (!connection) return
+    clearTimeout(connection.limit)
+    connection.limit = setTimeout(() => socket.destroy(), MOST)
+    socket.setTimeout(PATIENCE, () => socket.destroy())
+  }
+
   close(): void {
     this.#isClosed = true
     for (const [fd] of this.#waiting.splice(0)) closeSync(fd)
+    for (const queue of this.#queued.values()) for (const [fd] of queue) closeSync(fd)
+    this.#queued.clear()
     for (const socket of this.#open.keys()) socket.destroy()
   }
 
@@ -106,5 +128,13 @@ export class Connections {
     const left = this.#ofUser.get(uid)! - 1
     if (left > 0) this.#ofUser.set(uid, left)
     else this.#ofUser.delete(uid)
+    const queue = this.#queued.get(uid)
+    const next = queue?.shift()
+    if (queue?.length === 0) this.#queued.delete(uid)
+    try {
+      if (next) this.add(...next)
+    } catch {
+      // There is no room for it in all: it is closed.
+    }
   }
 }

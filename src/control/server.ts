@@ -75,7 +75,7 @@ export class ControlServer {
       const { code, message, hint } = error instanceof BridgeError ? error : this.#fault(request, error)
       send(response, statusOf(code), { error: { code, message, ...(hint !== undefined && { hint }) } })
     }
-    this.#connections.limit(socket)
+    this.#connections.answered(socket)
   }
 
   async #answer(request: IncomingMessage): Promise<{ status: number; body: object }> {

@@ -26,6 +26,8 @@ import { formatMac, parseMac, type Mac } from '../wire/mac.js'
 /** The DHCP server, as far as it is needed here. */
 export interface LeaseServer {
   status(): { leases: readonly LeaseStatus[] }
+  /** What became of one address. */
+  at(ip: number): LeaseStatus | undefined
   /**
    * Ends the live lease at the address, or all of the MAC's, as a DHCPRELEASE does, and takes the address back if it
    * is put aside. Resolves to the leases that ended, maybe none, once that is saved.
@@ -179,7 +181,8 @@ class DhcpControl implements DhcpHandlers {
 
   /** What is known of an address. */
   #at(address: string): LeaseStatus | undefined {
-    return this.#server.status().leases.find(({ ip }) => ip === address)
+    const ip = parseIpv4(address)
+    return ip === undefined ? undefined : this.#server.at(ip)
   }
 
   #withPort(lease: LeaseStatus): LeaseStatus {

@@ -13,7 +13,7 @@ export interface JournalFile {
   write(bytes: Uint8Array): Promise<void>
   /** Resolves when what was written would survive a crash. */
   datasync(): Promise<void>
-  /** True if `path` leads to this very file. */
+  /** True if `path` leads to this very file, and nobody cut it or wrote to it. */
   isAt(path: string): Promise<boolean>
   close(): Promise<void>
 }
@@ -48,7 +48,7 @@ export const SYSTEM_DISK: JournalDisk = {
   },
   async create(path) {
     await rm(path, { force: true })
-    return new SystemFile(await open(path, 'wx', 0o600))
+    return new SystemFile(await open(path, 'ax', 0o600))
   },
   rename,
   copy: (from, to) => copyFile(from, to, constants.COPYFILE_EXCL),
@@ -62,13 +62,18 @@ export const SYSTEM_DISK: JournalDisk = {
 class SystemFile implements JournalFile {
   readonly #handle: FileHandle
   #identity: Promise<string> | undefined
+  #size = 0
 
   constructor(handle: FileHandle) {
     this.#handle = handle
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length;) at += (await this.#handle.write(bytes, at)).bytesWritten
+    for (let at = 0; at < bytes.length;) {
+      const { bytesWritten } = await this.#handle.write(bytes, at)
+      at += bytesWritten
+      this.#size += bytesWritten
+    }
   }
 
   datasync(): Promise<void> {
@@ -77,8 +82,8 @@ class SystemFile implements JournalFile {
 
   async isAt(path: string): Promise<boolean> {
     this.#identity ??= this.#handle.stat().then(identityOf)
-    const there = await stat(path).then(identityOf, () => undefined)
-    return there === (await this.#identity)
+    const there = await stat(path).catch(() => undefined)
+    return there?.size === this.#size && identityOf(there) === (await this.#identity)
   }
 
   close(): Promise<void> {

@@ -85,8 +85,13 @@ export class LeaseJournal implements LeaseStore {
       return { leases: [], declined: [] }
     }
     // The rest is good; what is lost stays to be looked at when the first save rewrites the journal.
-    if (bad > 0) await this.#setAside('copy', `${bad} of its ${bad + good} records cannot be read`)
-    return reader.state()
+    const state = reader.state()
+    if (bad > 0) {
+      await this.#setAside('copy', `${bad} of its ${bad + good} records cannot be read`)
+      // Without them from here on, or every start would set one more copy aside.
+      await this.#rewrite(() => state).catch(() => {})
+    }
+    return state
   }
 
   async save(changes: readonly LeaseChange[] | undefined, snapshot: () => StoredState): Promise<void> {

@@ -150,6 +150,14 @@ export class AddressPool {
     return this.#offers.values()
   }
 
+  offerAt(ip: number): Offer | undefined {
+    return this.#offers.get(ip)
+  }
+
+  declinedAt(ip: number): DeclinedAddress | undefined {
+    return this.#declined.get(ip)
+  }
+
   /** Addresses that are put aside, the first to come back first. */
   declined(): IterableIterator<DeclinedAddress> {
     return this.#declined.values()
@@ -186,14 +194,17 @@ export class AddressPool {
     return this.#count(ip => !this.#isHeld(ip, now) && this.#isForAll(ip))
   }
 
-  /** Lets go of offers and declined addresses whose time is over. First call of every message. */
+  /**
+   * Lets go of offers and declined addresses whose time is over, or further away than one can be (the clock was set
+   * back: all that came after would wait behind). First call of every message.
+   */
   expire(now: number): void {
     for (const offer of this.#offers.values()) {
-      if (offer.until > now) break
+      if (offer.until > now && offer.until <= now + OFFER_HOLD) break
       this.withdraw(offer.client.key)
     }
     for (const { ip, until } of this.#declined.values()) {
-      if (until > now) break
+      if (until > now && until <= now + DECLINE_HOLD) break
       this.#declined.delete(ip)
       this.#letGo(ip)
     }

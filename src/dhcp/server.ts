@@ -35,7 +35,7 @@ import { ROUTER } from './options.js'
 import { AddressPool } from './pool.js'
 import { Prober } from './prober.js'
 import { receiveDhcp } from './receive.js'
-import { leaseStatus, ofLease } from './status.js'
+import { addressStatus, leaseStatus, ofLease } from './status.js'
 
 export interface DhcpServerOptions extends SegmentOptions {
   range: Ipv4Range
@@ -192,6 +192,13 @@ export class DhcpServer {
   /** The pool, as others may ask it. */
   get pool(): Pick<AddressPool, 'size' | 'heldBy' | 'isOpen'> {
     return this.#pool
+  }
+
+  /** What became of one address, without a look at the others. */
+  at(ip: number): LeaseStatus | undefined {
+    const now = this.#options.clock.now()
+    this.#pool.expire(now)
+    return addressStatus(this.#pool, ip, now)
   }
 
   /** For `status`; plain data. */

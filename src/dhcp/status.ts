@@ -50,6 +50,16 @@ export function leaseStatus(pool: AddressPool, now: number): LeaseStatus[] {
   return [...byIp.entries()].sort(([a], [b]) => a - b).map(([, status]) => status)
 }
 
+/** What became of one address; undefined if it is untouched. */
+export function addressStatus(pool: AddressPool, ip: number, now: number): LeaseStatus | undefined {
+  const declined = pool.declinedAt(ip)
+  if (declined) return ofHold(ip, declined.mac, declined.until, 'declined')
+  const lease = pool.leaseAt(ip)
+  const offer = pool.offerAt(ip)
+  if (offer && !(lease && lease.expires > now)) return ofHold(ip, offer.client.mac, offer.until, 'offered')
+  return lease && ofLease(lease, now)
+}
+
 /** A lease, live or expired at `now` in ms since the epoch. */
 export function ofLease({ ip, mac, clientId, hostname, expires }: Lease, now: number): LeaseStatus {
   return {

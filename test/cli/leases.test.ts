@@ -159,3 +159,15 @@ t.test('times are said from where the reader is', async t => {
   t.equal(when('nonsense', NOW), 'nonsense')
   t.same([0, 59, 60, 3600, 90_061].map(duration), ['0s', '59s', '1m0s', '1h0m0s', '25h1m1s'])
 })
+
+t.test('a reader that has enough is no failure', async t => {
+  const { path } = await serveDhcp(t)
+  const line = `"$0" leases --control "$1" | true; echo "\${PIPESTATUS[0]}"`
+  t.match(await execute(['bash', '-c', line, VMBRIDGE, path]), { stdout: '0\n', stderr: '' })
+})
+
+t.test('an empty path is no place for a socket', async t => {
+  const { path } = await serveDhcp(t)
+  t.match(await vmbridge(['leases', '--control', '']), { status: 2, stderr: /--control takes a path/ })
+  t.match(await vmbridge(['leases', '--control', `${path}/below`]), { status: 3 }, 'nor is a socket a folder')
+})

@@ -40,6 +40,10 @@ export class WrittenLeases implements LeaseServer {
     return { leases: this.leases }
   }
 
+  at(ip: number): LeaseStatus | undefined {
+    return this.leases.find(each => each.ip === formatIpv4(ip))
+  }
+
   async release(match: { ip: number } | { mac: Mac }): Promise<LeaseStatus[]> {
     if (this.fails) throw this.fails
     const ended = this.leases.filter(({ ip, mac, state }) =>

@@ -137,6 +137,18 @@ t.test('reservations are added, listed and removed by whatever names them', asyn
   await t.rejects(client.unreserve('52:54:00:00:00:20'), { code: 'ERR_NO_RESERVATION', message: /00:20/ })
 })
 
+t.test('changes that come all at once are made one after the other, and all answered', async t => {
+  const { path, client } = await serveDhcp(t)
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, (_, n) => {
+      const mac = `52:54:00:00:01:${n.toString(16).padStart(2, '0')}`
+      return ask(path, 'POST', '/v1/reservations', JSON.stringify({ ip: `192.168.105.${n + 100}`, mac }))
+    }),
+  )
+  t.same(new Set(answers.map(({ status }) => status)), new Set([201]))
+  t.equal((await client.reservations()).reservations.length, 100)
+})
+
 t.test('what names two reservations removes neither', async t => {
   const { client } = await serveDhcp(t)
   await client.reserve({ ip: '192.168.105.20', name: 'beef' })

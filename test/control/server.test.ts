@@ -119,7 +119,8 @@ t.test('connections without a request do not hold up frames or the end of the da
     const socket = connect(daemon.control)
     socket.on('error', () => {})
     open.push(socket)
-    await new Promise(resolve => socket.once('connect', resolve))
+    // A busy daemon's queue of connections may be full: that one is refused at once.
+    await new Promise<void>(resolve => socket.once('connect', resolve).once('error', () => resolve()))
   }
   const a = await Station.plug(t, daemon)
   const b = await Station.plug(t, daemon)

@@ -252,3 +252,12 @@ t.test('status does not show offers that ran out', async t => {
   segment.clock.advance(61)
   t.match(segment.server.status(), { leases: [], free: 10 })
 })
+
+t.test('a clock that is set back keeps no offer and no declined address for longer', async t => {
+  const pool = new AddressPool({ subnet, range: range('10.0.0.1-10.0.0.2'), exclude: [] })
+  const hour = 3_600_000
+  pool.offer(poolClient(1), undefined, 10 * hour)
+  pool.decline(poolClient(2), ip('10.0.0.2'), 10 * hour)
+  pool.expire(9 * hour)
+  t.equal(pool.free(9 * hour), 2)
+})

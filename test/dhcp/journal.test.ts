@@ -245,3 +245,17 @@ t.test('the server on a journal: leases are there before the ACK, and after a re
   })
   t.equal(ack?.type, option.ACK)
 })
+
+t.test('a journal that somebody cuts or writes to under us is written anew', async t => {
+  for (const harm of [
+    (path: string) => writeFile(path, ''),
+    (path: string) => writeFile(path, 'x', { flag: 'a' }),
+  ]) {
+    const { journal, open, path } = journalIn(t, t.testdir())
+    await journal.save([], () => stateOf(lease(1), lease(2)))
+    await harm(path)
+    const all = stateOf(lease(1), lease(2), lease(3))
+    await journal.save([put(lease(3))], () => all)
+    t.same(await open().load(), all)
+  }
+})
