@@ -179,8 +179,10 @@ function lockState(folder: string): number {
   let fd: number
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 })
-    accessSync(folder, constants.W_OK | constants.X_OK)
-    fd = openSync(join(folder, 'lock'), 'a', 0o600)
+    const { O_WRONLY, O_CREAT, O_APPEND, O_NONBLOCK, W_OK, X_OK } = constants
+    accessSync(folder, W_OK | X_OK)
+    // Not waiting: in place of a file there may be a FIFO.
+    fd = openSync(join(folder, 'lock'), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, 0o600)
   } catch (error) {
     throw new BridgeError(
       'ERR_STATE_DIR',

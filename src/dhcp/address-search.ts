@@ -14,11 +14,12 @@ import { HURRIED_WAIT, PROBE_WAIT } from './prober.js'
 const PATIENCE = 200
 
 // Hundreds of clients a second come from a load test or a rack that was switched on, not from a few VMs.
-/** Clients that need a new address within ARRIVAL_WINDOW ms, from which on addresses are probed ahead. */
-const MANY_ARRIVALS = 8
-const ARRIVAL_WINDOW = 250
-/** How many are, at least: as many as come in HURRIED_WAIT at 5,000 a second. */
-const LEAST_AHEAD = 256
+/** Clients that need a new address within CROWD_WINDOW ms, from which on addresses are probed ahead. */
+const CROWD = 8
+const CROWD_WINDOW = 250
+/** For how long, in ms, what is probed ahead should do: longer than a probe takes, and shorter than it is good for. */
+const AHEAD = 250
+const MOST_AHEAD = 1024
 
 /** An address that is held for the client; or why there is none, `probing` if those tried in time were all in use. */
 export type Found = number | NoOffer | 'probing'
@@ -44,7 +45,8 @@ interface Search {
 export class AddressSearch {
   readonly #options: AddressSearchOptions
   readonly #searches = new Map<string, Search>()
-  #arrivals = 0
+  /** Who needs a new address, and how many do. */
+  readonly #crowd = new Crowd()
 
   constructor(options: AddressSearchOptions) {
     this.#options = options
@@ -77,7 +79,7 @@ export class AddressSearch {
     const isProbed = this.#searches.get(client.key)?.ip === ip
     if (!isProbed) {
       if (ip === offered || pool.holds(client, ip, now)) return search.found(ip)
-      this.#lookAhead()
+      this.#lookAhead(now)
       if (prober.takeSilent(ip)) return search.found(ip)
     }
     search.ip = ip
@@ -102,20 +104,43 @@ export class AddressSearch {
     search.found('probing')
   }
 
-  get #areMany(): boolean {
-    return this.#arrivals >= MANY_ARRIVALS
-  }
-
   get #wait(): number {
-    return this.#areMany ? HURRIED_WAIT : PROBE_WAIT
+    return this.#crowd.isThere ? HURRIED_WAIT : PROBE_WAIT
   }
 
-  #lookAhead(): void {
-    const { pool, prober, clock } = this.#options
-    this.#arrivals++
-    clock.after(ARRIVAL_WINDOW, () => this.#arrivals--)
-    if (!this.#areMany) return
-    const enough = LEAST_AHEAD + this.#arrivals
-    if (prober.ahead < enough / 2) prober.probeAhead(pool.upcoming(enough), this.#wait)
+  #lookAhead(now: number): void {
+    const { pool, prober } = this.#options
+    const wasThere = this.#crowd.isThere
+    this.#crowd.arrive(now)
+    if (!this.#crowd.isThere) return
+    if (!wasThere) prober.hurry(HURRIED_WAIT)
+    const enough = Math.min(MOST_AHEAD, Math.ceil(this.#crowd.rate * AHEAD))
+    if (prober.ahead < 0.75 * enough) prober.probeAhead(pool.upcoming(enough), this.#wait)
+  }
+}
+
+/** When the last clients came that need a new address. */
+class Crowd {
+  /** A ring of times, in ms. */
+  readonly #times = new Float64Array(32).fill(-Infinity)
+  #next = 0
+  /** Clients a ms, of those in the window. */
+  rate = 0
+  isThere = false
+
+  arrive(now: number): void {
+    const times = this.#times
+    times[this.#next] = now
+    this.#next = (this.#next + 1) % times.length
+    let count = 0
+    let oldest = now
+    for (const time of times) {
+      // A clock that was set back leaves times to come.
+      if (time > now || now - time >= CROWD_WINDOW) continue
+      count++
+      oldest = Math.min(oldest, time)
+    }
+    this.rate = (count - 1) / Math.max(1, now - oldest)
+    this.isThere = count >= CROWD
   }
 }

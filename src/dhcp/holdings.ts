@@ -62,8 +62,8 @@ export class Holdings {
   allows(port: string, now: number): boolean {
     if (!this.#counts.has(port)) return true
     const { size, isHeld, outOfReach } = this.#options
-    // At once for a small range, every 66 ms for the largest. Clocks go back, too.
-    if (Math.abs(now - this.#countedAt) >= Math.floor(size / 1000)) {
+    // Every 20 ms for a /24, every 6 s for the largest range, whose walk takes some ms. Clocks go back, too.
+    if (Math.abs(now - this.#countedAt) >= Math.floor(size / 10)) {
       this.#countedAt = now
       this.#outOfReach = outOfReach(now)
     }

@@ -39,10 +39,14 @@ export interface LeaseJournalOptions {
   leastCompacted?: number
 }
 
+/** How often, in ms, an append looks whether the journal is still in its place: each look is a trip to another thread. */
+const LOOK_EVERY = 200
+
 export class LeaseJournal implements LeaseStore {
   readonly #path: string
   readonly #log: DhcpLog
   readonly #clock: { now(): number }
+  #lookedAt = -Infinity
   readonly #disk: JournalDisk
   readonly #leastCompacted: number
   /** What the next save may append to; undefined when it must rewrite. */
@@ -123,13 +127,21 @@ export class LeaseJournal implements LeaseStore {
     if (isFull) return this.#rewrite(snapshot)
     if (this.#size >= this.#limit && (await this.#compacted(snapshot))) return
     this.#size += await writeAll(file, changes)
-    const [, isThere] = await Promise.all([file.datasync(), file.isAt(this.#path)])
+    const [, isThere] = await Promise.all([file.datasync(), this.#isInPlace(file)])
     if (isThere) return
     this.#log.warn(
       { event: 'dhcp.store', path: this.#path },
       `the lease journal ${this.#path} was removed or replaced; it is written anew`,
     )
     await this.#rewrite(snapshot)
+  }
+
+  /** False if somebody removed, replaced or changed it since the last look. */
+  async #isInPlace(file: JournalFile): Promise<boolean> {
+    const now = this.#clock.now()
+    if (Math.abs(now - this.#lookedAt) < LOOK_EVERY) return true
+    this.#lookedAt = now
+    return file.isAt(this.#path)
   }
 
   /** Rewrites a journal that grew; false if there is no room for a second file, and the one that is may go on. */

@@ -10,8 +10,8 @@ import type { DhcpClock } from './clock.js'
 
 /** How long an answer is waited for, in ms. One that is later is heard when the client asks for the address. */
 export const PROBE_WAIT = 120
-/** The same while many clients come. A namespace answers within 1 ms, a guest without KVM within 10. */
-export const HURRIED_WAIT = 50
+/** The same while many clients come: a namespace answers within 1 ms, a guest without KVM within a few. */
+export const HURRIED_WAIT = 30
 /** How long the silence of an address is trusted, in ms. */
 export const FRESH = 1000
 
@@ -68,6 +68,12 @@ export class Prober {
     this.#start(unknown, wait)
   }
 
+  /** Whoever waits now waits no longer than `wait` ms from here on. */
+  hurry(wait: number): void {
+    const probes = [...this.#waiting]
+    this.#options.clock.after(wait, () => this.#end(probes))
+  }
+
   /** A station claims the address. Called while a frame passes: whoever waits hears of it afterwards. */
   heard(ip: number): void {
     this.#silent.delete(ip)
@@ -89,19 +95,21 @@ export class Prober {
       send(ip)
       return [ip, probe] as const
     })
-    clock.after(wait, () => {
-      for (const [ip, probe] of probes) {
-        if (this.#waiting.get(ip) !== probe) continue
-        this.#waiting.delete(ip)
-        if (probe.waiters.length === 0) {
-          this.#spare--
-          this.#silent.set(ip, probe)
-        }
-        for (const waiter of probe.waiters) waiter(true)
-      }
-    })
+    clock.after(wait, () => this.#end(probes))
     clock.after(wait + FRESH, () => {
       for (const [ip, probe] of probes) if (this.#silent.get(ip) === probe) this.#silent.delete(ip)
     })
+  }
+  /** Nobody answered for those that are still under way. */
+  #end(probes: readonly (readonly [ip: number, probe: Probe])[]): void {
+    for (const [ip, probe] of probes) {
+      if (this.#waiting.get(ip) !== probe) continue
+      this.#waiting.delete(ip)
+      if (probe.waiters.length === 0) {
+        this.#spare--
+        this.#silent.set(ip, probe)
+      }
+      for (const waiter of probe.waiters) waiter(true)
+    }
   }
 }

@@ -97,12 +97,17 @@ export class DhcpServer {
     this.#exchange = new Exchange({ ...options, pool, search, committer, counters })
   }
 
-  /** Loads the leases; frames are ignored before. Leases outside of the range are forgotten. */
+  /**
+   * Loads the leases; frames are ignored before. Leases outside of the range are forgotten. They are saved at once: a disk
+   * that takes nothing shows before the first client does.
+   */
   async start(): Promise<void> {
     const { store, log } = this.#options
     const outside = this.#pool.restore(await store.load())
     if (outside > 0)
       log.warn({ event: 'dhcp.store', outside }, `forgot ${outside} leases outside of the range`)
+    this.#committer.save()
+    await this.flush()
     this.#isOpen = true
   }
 

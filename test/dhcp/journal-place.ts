@@ -32,10 +32,11 @@ export const never = (): StoredState => {
 export function journalIn(t: Test, directory: string, disk: JournalDisk = SYSTEM_DISK) {
   const path = join(directory, NAME)
   const log = new RecordedLog()
+  const clock = new FakeClock()
   const open = () => {
-    const journal = new LeaseJournal({ path, log, clock: new FakeClock(), disk })
+    const journal = new LeaseJournal({ path, log, clock, disk })
     t.teardown(() => journal.close())
     return journal
   }
-  return { path, log, open, journal: open() }
+  return { path, log, clock, open, journal: open() }
 }

@@ -175,7 +175,7 @@ t.test('half of a journal is not left behind where there is no room for the rest
 
 t.test('a journal that was removed or replaced under us is written anew before the save is done', async t => {
   const directory = t.testdir()
-  const { journal, open, path, log } = journalIn(t, directory)
+  const { journal, open, path, log, clock } = journalIn(t, directory)
   await journal.save([], () => stateOf(lease(1)))
   const attacks = [
     () => rm(path),
@@ -187,6 +187,7 @@ t.test('a journal that was removed or replaced under us is written anew before t
   ]
   for (const [n, attack] of attacks.entries()) {
     await attack()
+    clock.advance(0.2)
     const state = stateOf(lease(1), lease(2 + n))
     await journal.save([put(lease(2 + n))], () => state)
     t.same(await open().load(), state)
@@ -251,9 +252,10 @@ t.test('a journal that somebody cuts or writes to under us is written anew', asy
     (path: string) => writeFile(path, ''),
     (path: string) => writeFile(path, 'x', { flag: 'a' }),
   ]) {
-    const { journal, open, path } = journalIn(t, t.testdir())
+    const { journal, open, path, clock } = journalIn(t, t.testdir())
     await journal.save([], () => stateOf(lease(1), lease(2)))
     await harm(path)
+    clock.advance(0.2)
     const all = stateOf(lease(1), lease(2), lease(3))
     await journal.save([put(lease(3))], () => all)
     t.same(await open().load(), all)

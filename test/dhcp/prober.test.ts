@@ -72,3 +72,18 @@ t.test('who needs an address that is probed ahead waits for the rest of the time
   t.same(heard, [true])
   t.equal(prober.ahead, 0)
 })
+
+t.test('who waits when many come waits no longer than they do', async t => {
+  const { clock, prober } = start()
+  const heard: string[] = []
+  prober.probe(1, PROBE_WAIT, isSilent => heard.push(`1 ${isSilent}`))
+  prober.probe(2, PROBE_WAIT, isSilent => heard.push(`2 ${isSilent}`))
+  prober.hurry(30)
+  prober.probe(3, PROBE_WAIT, isSilent => heard.push(`3 ${isSilent}`))
+  clock.pass(10)
+  prober.heard(2)
+  clock.pass(20)
+  t.same(heard, ['2 false', '1 true'])
+  clock.pass(PROBE_WAIT)
+  t.same(heard, ['2 false', '1 true', '3 true'], 'each once')
+})
