@@ -15,7 +15,7 @@ const PATIENCE = 200
 
 // Hundreds of clients a second come from a load test or a rack that was switched on, not from a few VMs.
 /** Clients that need a new address within CROWD_WINDOW ms, from which on addresses are probed ahead. */
-const CROWD = 8
+const CROWD = 16
 const CROWD_WINDOW = 250
 /** For how long, in ms, what is probed ahead should do: longer than a probe takes, and shorter than it is good for. */
 const AHEAD = 250

@@ -11,7 +11,7 @@ import type { DhcpClock } from './clock.js'
 /** How long an answer is waited for, in ms. One that is later is heard when the client asks for the address. */
 export const PROBE_WAIT = 120
 /** The same while many clients come: a namespace answers within 1 ms, a guest without KVM within a few. */
-export const HURRIED_WAIT = 30
+export const HURRIED_WAIT = 15
 /** How long the silence of an address is trusted, in ms. */
 export const FRESH = 1000
 
