@@ -3,6 +3,7 @@
 
 import t from 'tap'
 import * as option from '../../src/dhcp/options.js'
+import type { NetworkStatus } from '../../src/control/api.js'
 import { Client, ip } from '../dhcp/segment.js'
 import { startDaemon } from '../helpers/daemon.js'
 import { requires } from '../helpers/requires.js'
@@ -128,3 +129,16 @@ t.test(
     t.notOk(station.frames.some(isReplyTo(1)))
   },
 )
+
+t.test('an address that a station only asks for is a neighbour, and not the station’s', SKIP, async t => {
+  const daemon = await startDaemon(t, { args: ['--uplink', 'none'] })
+  const station = await Station.plug(t, daemon)
+  const probe = announcement(mac(7), '192.168.105.77')
+  probe.fill(0, 28, 32)
+  const listener = await Station.plug(t, daemon)
+  station.send(probe)
+  await listener.receive(frame => frame.subarray(0, probe.length).equals(probe))
+  const [network] = (await daemon.status()).networks as unknown as NetworkStatus[]
+  t.match(network.neighbors, [{ ip: '192.168.105.77', mac: mac(7), how: 'probe' }])
+  t.same(network.ports.find(({ name }) => name === 'vm1')?.ips, [])
+})

@@ -168,3 +168,14 @@ t.test('hundreds a second: after the first moment nobody waits, and each address
   t.notOk(segment.server.status().leases.some(({ ip: address }) => address === '192.168.106.1'))
   t.ok((segment.server.status().counters.sent['probe'] ?? 0) < 2300, 'few more than were needed')
 })
+
+t.test('when a crowd is there, the first of it wait no longer than the last', async t => {
+  const { segment } = await withSilent({}, '192.168.105.2-192.168.105.250')
+  for (let n = 1; n <= 16; n++) {
+    segment.tell(new Client(n))
+    segment.clock.advance(0.001)
+  }
+  t.same(offers(segment), [])
+  segment.clock.advance(HURRIED_WAIT / 1000)
+  t.equal(offers(segment).length, 16)
+})

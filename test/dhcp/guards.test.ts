@@ -208,3 +208,17 @@ t.test('another router than the gateway is not leased', async t => {
   const segment = await Segment.start({ options })
   t.same(gist(await segment.ask(new Client(1))), ['OFFER 192.168.105.3'])
 })
+
+t.test('who only asks whether anybody has a leased address is no conflict', async t => {
+  const segment = await Segment.start()
+  await segment.lease(new Client(1))
+  segment.server.claimed(A, station(2), 'vm2', true)
+  t.same(segment.server.status().conflicts, [])
+})
+
+t.test('a disk that takes nothing shows before the first client does', async t => {
+  const store = new MemoryStore()
+  store.fails = true
+  const segment = await Segment.start({ store })
+  t.equal(segment.server.status().degraded, true)
+})
