@@ -3,11 +3,19 @@
 #include <napi.h>
 
 #include "environment.h"
+#include "link.h"
 #include "process.h"
 #include "stream_io.h"
 #include "unix_socket.h"
 #ifdef __linux__
 #include "tap_linux.h"
+#endif
+#if defined(__APPLE__) || defined(VMBRIDGE_VMNET_DOUBLE)
+#define VMBRIDGE_VMNET
+#include "vmnet_darwin.h"
+#endif
+#ifdef VMBRIDGE_VMNET_DOUBLE
+#include "double/control.h"
 #endif
 
 namespace {
@@ -24,10 +32,24 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("exec", Napi::Function::New<vmbridge::Exec>(env, "exec"));
   exports.Set("now", Napi::Function::New<vmbridge::Now>(env, "now"));
   exports.Set("lock", Napi::Function::New<vmbridge::Lock>(env, "lock"));
+  exports.Set("sleptFor", Napi::Function::New<vmbridge::SleptFor>(env, "sleptFor"));
+  exports.Set("linkOf", Napi::Function::New<vmbridge::LinkOf>(env, "linkOf"));
+  exports.Set("userOf", Napi::Function::New<vmbridge::UserOf>(env, "userOf"));
   exports.Set("groupId", Napi::Function::New<vmbridge::GroupId>(env, "groupId"));
 #ifdef __linux__
   exports.Set("TapIo", vmbridge::TapIo::Define(env));
   exports.Set("openTap", Napi::Function::New<vmbridge::OpenTap>(env, "openTap"));
+#endif
+#ifdef VMBRIDGE_VMNET
+  exports.Set("VmnetInterface", vmbridge::VmnetInterface::Define(env));
+  exports.Set("VmnetIo", vmbridge::VmnetIo::Define(env));
+  exports.Set("vmnetSharedInterfaces",
+              Napi::Function::New<vmbridge::SharedInterfaces>(env, "vmnetSharedInterfaces"));
+  exports.Set("vmnetHasNetworkObjects",
+              Napi::Function::New<vmbridge::HasNetworkObjects>(env, "vmnetHasNetworkObjects"));
+#endif
+#ifdef VMBRIDGE_VMNET_DOUBLE
+  exports.Set("vmnetDouble", Napi::Function::New<vmnet_double::Control>(env, "vmnetDouble"));
 #endif
   return exports;
 }

@@ -1,18 +1,35 @@
-// launcher NODE SCRIPT ARGS...: notes what this process inherited and Node will change
-// (inherited.h), then becomes Node in place, so that `vmbridge run` can hand it on as it came.
-// Nothing else: PID, arguments, environment and descriptors stay.
+// Becomes Node in place: PID, arguments and descriptors stay. Which Node and which script, it knows
+// by the name of its own file:
+//
+//   launcher NODE SCRIPT ARGS...   in a checkout, started by bin/vmbridge
+//   vmbridge ARGS...               in an installed tree (src/install/layout.ts has its shape),
+//   where socket_vmnet ARGS...           it is started by launchd, systemd, sudo or a user, from
+//   any folder
+//                                  and with any environment, an empty one too
+//
+// First it notes what this process inherited and Node will change (inherited.h), so that
+// `vmbridge run` can hand it on as it came.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#else
+#include <sys/auxv.h>
+#endif
 
 #include "inherited.h"
+
+extern char** environ;
 
 static uint64_t ignored_signals(void) {
   uint64_t mask = 0;
@@ -35,11 +52,7 @@ static uint64_t blocked_signals(void) {
   return mask;
 }
 
-int main(int argc, char** argv) {
-  if (argc < 3) {
-    fprintf(stderr, "usage: launcher NODE SCRIPT ARGS...\n");
-    return 2;
-  }
+static void note_inherited(void) {
   static char text[64 + 8 * VMBRIDGE_DESCRIPTORS];
   size_t length =
       (size_t)snprintf(text, sizeof text, "%llx:%llx:", (unsigned long long)ignored_signals(),
@@ -60,6 +73,167 @@ int main(int argc, char** argv) {
     separator = ',';
   }
   setenv(VMBRIDGE_INHERITED, text, 1);
+}
+
+// The path of this executable, free of links; false with errno set when the system does not tell.
+static bool own_path(char path[PATH_MAX]) {
+#ifdef __APPLE__
+  char raw[PATH_MAX];
+  uint32_t size = sizeof raw;
+  if (_NSGetExecutablePath(raw, &size) == 0) return realpath(raw, path) != NULL;
+  errno = ENAMETOOLONG;
+  return false;
+#else
+  ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+  if (length < 0) return false;
+  path[length] = '\0';
+  // An install that replaced this file since it was started has the kernel say so behind the name.
+  static const char deleted[] = " (deleted)";
+  char* end = path + length - (sizeof deleted - 1);
+  if (end > path && strcmp(end, deleted) == 0) *end = '\0';
+  return true;
+#endif
+}
+
+// Cuts the last component off; false when none is left.
+static bool to_parent(char* path) {
+  char* slash = strrchr(path, '/');
+  if (slash == NULL) return false;
+  *slash = '\0';
+  return true;
+}
+
+// More rights than those of the user who chose the environment: root's, by sudo or launchd, or what
+// a set-user-ID bit or a file's capabilities gave.
+static bool is_privileged(void) {
+#ifdef __APPLE__
+  return geteuid() == 0 || issetugid();
+#else
+  return geteuid() == 0 || getauxval(AT_SECURE) != 0;
+#endif
+}
+
+// Variables that make Node run or load a file of the caller's choice, or write one, each as the
+// beginning of NAME=VALUE. sudo removes LD_* and DYLD_*, but passes the others with -E or env_keep.
+// A user without rights keeps them: they are theirs to set, and meant for the program that
+// `vmbridge run` starts as well. HOME stays too, which sudo passes on macOS:
+// --no-global-search-paths keeps Node from ~/.node_modules.
+static const char* const foreign[] = {
+    "NODE_",               // NODE_OPTIONS=--require, NODE_PATH, NODE_COMPILE_CACHE,
+                           // NODE_EXTRA_CA_CERTS, NODE_V8_COVERAGE, NODE_CHANNEL_FD, ...
+    "OPENSSL_",            // a configuration that names libraries to load
+    "LD_",                 // the dynamic linkers'
+    "DYLD_",               //
+    "GCONV_PATH=",         // libraries for iconv(3)
+    "VMBRIDGE_PREBUILD=",  // another addon
+};
+
+static bool is_foreign(const char* variable) {
+  for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+    if (strncmp(variable, foreign[i], strlen(foreign[i])) == 0) return true;
+  }
+  return false;
+}
+
+static void drop_foreign_variables(void) {
+  char** kept = environ;
+  for (char** at = environ; *at != NULL; at++) {
+    if (!is_foreign(*at)) *kept++ = *at;
+  }
+  *kept = NULL;
+}
+
+// Puts the version that PREFIX/current names behind `root`, a prefix; a root without that file is a
+// version's own folder, and stays. False with errno set when the file cannot be read or makes no
+// sense.
+static bool find_tree(char root[PATH_MAX]) {
+  char path[PATH_MAX];
+  if ((size_t)snprintf(path, sizeof path, "%s/current", root) >= sizeof path) {
+    errno = ENAMETOOLONG;
+    return false;
+  }
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT;
+  char version[128];
+  ssize_t length = read(fd, version, sizeof version - 1);
+  int reason = errno;
+  close(fd);
+  errno = reason;
+  if (length < 0) return false;
+  version[length] = '\0';
+  version[strcspn(version, "\n")] = '\0';
+  errno = EINVAL;
+  if (*version == '\0' || *version == '.' || strchr(version, '/') != NULL) return false;
+  size_t end = strlen(root);
+  if ((size_t)snprintf(root + end, PATH_MAX - end, "/versions/%s", version) < PATH_MAX - end) {
+    return true;
+  }
+  errno = ENAMETOOLONG;
+  return false;
+}
+
+// Starts `script`, a path below the tree that this executable belongs to; returns only an exit
+// status.
+static int start_installed(const char* name, char self[PATH_MAX], const char* script, int argc,
+                           char** argv) {
+  char tree[PATH_MAX], node[PATH_MAX], file[PATH_MAX];
+  snprintf(tree, sizeof tree, "%s", self);
+  if (!to_parent(tree) || !to_parent(tree) || !find_tree(tree)) {
+    fprintf(stderr, "%s: the tree that %s belongs to is not whole (current: %s)\n", name, self,
+            strerror(errno));
+    return 1;
+  }
+  bool fits = (size_t)snprintf(node, sizeof node, "%s/node", tree) < sizeof node &&
+              (size_t)snprintf(file, sizeof file, "%s/%s", tree, script) < sizeof file;
+  if (!fits) errno = ENAMETOOLONG;
+  if (!fits || access(file, R_OK) != 0) {
+    fprintf(stderr, "%s: cannot read %s/%s: %s\n  try: install vmbridge again\n", name, tree,
+            script, strerror(errno));
+    return 1;
+  }
+  if (is_privileged()) drop_foreign_variables();
+  note_inherited();
+  char** args = calloc((size_t)argc + 3, sizeof *args);
+  if (args == NULL) return 1;
+  // ps(1) shows what was started, not only what it is made of.
+  args[0] = self;
+  args[1] = "--no-global-search-paths";
+  args[2] = file;
+  for (int i = 1; i < argc; i++) args[i + 2] = argv[i];
+  execv(node, args);
+  fprintf(stderr, "%s: cannot start %s: %s\n  try: install vmbridge again\n", name, node,
+          strerror(errno));
+  return 1;
+}
+
+static const struct {
+  const char* name;
+  const char* script;
+} installed[] = {
+    {"vmbridge", "dist/src/cli/bin.js"},
+    {"socket_vmnet", "dist/src/compat/socket-vmnet.js"},
+};
+
+int main(int argc, char** argv) {
+  char self[PATH_MAX];
+  bool is_found = own_path(self);
+  int reason = errno;
+  // Not argv[0] where there is a choice: whoever starts a program may write there what they like.
+  const char* path = is_found ? self : argc > 0 ? argv[0] : "";
+  const char* slash = strrchr(path, '/');
+  const char* name = slash == NULL ? path : slash + 1;
+  for (size_t i = 0; i < sizeof installed / sizeof *installed; i++) {
+    if (strcmp(name, installed[i].name) != 0) continue;
+    if (is_found) return start_installed(name, self, installed[i].script, argc, argv);
+    fprintf(stderr, "%s: cannot find its own file: %s (is /proc mounted?)\n", name,
+            strerror(reason));
+    return 1;
+  }
+  if (argc < 3) {
+    fprintf(stderr, "usage: launcher NODE SCRIPT ARGS...\n");
+    return 2;
+  }
+  note_inherited();
   execvp(argv[1], argv + 1);
   fprintf(stderr, "vmbridge: cannot start %s: %s\n", argv[1], strerror(errno));
   return errno == ENOENT ? 127 : 126;

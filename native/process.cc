@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -178,6 +180,38 @@ Napi::Value Lock(const Napi::CallbackInfo& info) {
 
 Napi::Value Now(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(uv_hrtime() / 1000000));
+}
+
+Napi::Value SleptFor(const Napi::CallbackInfo& info) {
+  // Of each pair the first goes on during sleep and the second does not; neither is ever set.
+#ifdef __APPLE__
+  uint64_t slept =
+      clock_gettime_nsec_np(CLOCK_MONOTONIC_RAW) - clock_gettime_nsec_np(CLOCK_UPTIME_RAW);
+  double ms = static_cast<double>(slept / 1000000);
+#else
+  struct timespec with = {};
+  struct timespec without = {};
+  clock_gettime(CLOCK_MONOTONIC, &without);
+  clock_gettime(CLOCK_BOOTTIME, &with);
+  double ms = static_cast<double>(with.tv_sec - without.tv_sec) * 1000 +
+              static_cast<double>((with.tv_nsec - without.tv_nsec) / 1000000);
+#endif
+  return Napi::Number::New(info.Env(), ms);
+}
+
+Napi::Value UserOf(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string name = info[0].ToString().Utf8Value();
+  bool is_number = !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
+  struct passwd* found = is_number
+                             ? getpwuid(static_cast<uid_t>(strtoul(name.c_str(), nullptr, 10)))
+                             : getpwnam(name.c_str());
+  if (found == nullptr) return env.Undefined();
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("name", found->pw_name);
+  result.Set("uid", Napi::Number::New(env, found->pw_uid));
+  result.Set("gid", Napi::Number::New(env, found->pw_gid));
+  return result;
 }
 
 Napi::Value GroupId(const Napi::CallbackInfo& info) {

@@ -25,6 +25,13 @@ Napi::Value Lock(const Napi::CallbackInfo& info);
 // now() => number: ms of the clock that the loops' time is of, monotonic.
 Napi::Value Now(const Napi::CallbackInfo& info);
 
+// sleptFor() => number: ms that this machine has been asleep since it started.
+Napi::Value SleptFor(const Napi::CallbackInfo& info);
+
+// userOf(name) => {name, uid, gid} | undefined: by name or by number, from the system's own
+// directory.
+Napi::Value UserOf(const Napi::CallbackInfo& info);
+
 // groupId(name) => gid | undefined: the group's number, by the system's own directory.
 Napi::Value GroupId(const Napi::CallbackInfo& info);
 

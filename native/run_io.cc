@@ -16,6 +16,8 @@ bool IsArray(const Napi::Value& value, napi_typedarray_type type, size_t least) 
   auto array = value.As<Napi::TypedArray>();
   return array.TypedArrayType() == type && array.ElementLength() >= least;
 }
+
+constexpr char kArguments[] = "expected (fd, run, departures, stretches, counters, onRun, onEnd)";
 }  // namespace
 
 int Slots::Take(RunIo* io) {
@@ -32,15 +34,21 @@ RunIo* Slots::At(int slot) const {
 }
 
 void RunIo::Open(const Napi::CallbackInfo& info) {
+  if (!info[0].IsNumber()) {
+    Napi::TypeError::New(info.Env(), kArguments).ThrowAsJavaScriptException();
+    return;
+  }
+  OpenOn(info[0].As<Napi::Number>().Int32Value(), info);
+}
+
+void RunIo::OpenOn(int fd, const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  if (info.Length() != 7 || !info[0].IsNumber() ||
-      !IsArray(info[1], napi_uint8_array, kLengthBytes + kMaxFrame) ||
+  if (info.Length() != 7 || !IsArray(info[1], napi_uint8_array, kLengthBytes + kMaxFrame) ||
       !IsArray(info[2], napi_int32_array, 1) ||
       !IsArray(info[3], napi_int32_array, 2 * kMaxStretches) ||
       !IsArray(info[4], napi_float64_array, kCounters) || !info[5].IsFunction() ||
       !info[6].IsFunction()) {
-    Napi::TypeError::New(env, "expected (fd, run, departures, stretches, counters, onRun, onEnd)")
-        .ThrowAsJavaScriptException();
+    Napi::TypeError::New(env, kArguments).ThrowAsJavaScriptException();
     return;
   }
   auto run = info[1].As<Napi::Uint8Array>();
@@ -60,7 +68,6 @@ void RunIo::Open(const Napi::CallbackInfo& info) {
   on_run_ = Napi::Persistent(info[5].As<Napi::Function>());
   on_end_ = Napi::Persistent(info[6].As<Napi::Function>());
 
-  int fd = info[0].As<Napi::Number>().Int32Value();
   if (!Poll(env, fd, kReadable)) {
     ThrowSystemError(env, errno, "poll");
     return;

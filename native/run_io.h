@@ -42,6 +42,8 @@ class RunIo : protected Handler {
   // onEnd: (reason) => void), and starts polling. `now` is the loop's time in ms. Owns `fd`, which
   // must be non-blocking, unless it throws.
   void Open(const Napi::CallbackInfo& info);
+  // The same with a descriptor that is known here, whatever the first argument is.
+  void OpenOn(int fd, const Napi::CallbackInfo& info);
 
   // Sends the first `count` stretches of the port's list, `frames` frames, out of `run`, and counts
   // what was sent and what was dropped.

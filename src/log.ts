@@ -1,8 +1,10 @@
 /**
- * The daemon's log, on stderr: JSON lines for collectors, or lines for people. Written without waiting: a
+ * The daemon's log, on stderr or in a file: JSON lines for collectors, or lines for people. Written without waiting: a
  * reader of stderr that stalls loses lines in the end, and never stops a frame.
  */
 
+import { closeSync, openSync } from 'node:fs'
+import { BridgeError } from './errors.js'
 import { printable } from './printable.js'
 import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino'
 
@@ -20,13 +22,17 @@ const FLUSH_PATIENCE = 200
 
 export interface Log {
   logger: Logger
+  /** Goes on in a new file of the same name, once the old one was renamed. Without a file it does nothing. */
+  reopen(): void
   /** Writes out what still waits, at the end of the process; gives up on a reader that takes nothing. */
   flush(): Promise<void>
 }
 
-export function openLog(level: LogLevel, format: LogFormat): Log {
+/** @throws BridgeError ERR_LOG_FILE */
+export function openLog(level: LogLevel, format: LogFormat, file?: string): Log {
+  if (file !== undefined) requireWritable(file)
   // A line is written at once if nothing is being written; minLength is 1, as with 0 flush() waits for nothing.
-  const stderr = pino.destination({ fd: 2, sync: false, minLength: 1, maxLength: MAX_WAITING })
+  const stderr = pino.destination({ dest: file ?? 2, sync: false, minLength: 1, maxLength: MAX_WAITING })
   // A closed stderr is no reason to stop switching.
   stderr.on('error', () => {})
   // Not stderr itself: pino would flush it at a fatal line, and wait for a reader that takes nothing.
@@ -35,11 +41,25 @@ export function openLog(level: LogLevel, format: LogFormat): Log {
   }
   return {
     logger: pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination),
+    reopen: () => {
+      if (file !== undefined) stderr.reopen()
+    },
     flush: () =>
       new Promise(resolve => {
         setTimeout(resolve, FLUSH_PATIENCE)
         stderr.flush(() => resolve())
       }),
+  }
+}
+
+function requireWritable(file: string): void {
+  try {
+    closeSync(openSync(file, 'a', 0o644))
+  } catch (cause) {
+    throw new BridgeError('ERR_LOG_FILE', `cannot write ${file}: ${(cause as Error).message}`, {
+      hint: 'choose another --log-file',
+      cause,
+    })
   }
 }
 

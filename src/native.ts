@@ -21,9 +21,68 @@ export interface StreamIo extends RunIo {
   queuedBytes(): number
 }
 
-type RunIoConstructor<Io extends RunIo> = new (
-  /** Owned from here on, unless the constructor throws. */
-  fd: number,
+export interface VmnetIo extends RunIo {
+  /** Looks whether the interface is still there; the port ends if it is not. */
+  check(): void
+  /** Bytes from one frame to the next in the runs of this port (Port.slotBytes). */
+  slotBytes(): number
+}
+
+/** What vmnet_start_interface is told; what is left out macOS decides. Addresses and masks are dotted. */
+export interface VmnetOptions {
+  mode: 'bridged' | 'shared' | 'host'
+  /** The interface to bridge. */
+  interface?: string
+  /** The gateway, the end of Apple's DHCP pool and the netmask: all or none. */
+  start?: string
+  end?: string
+  mask?: string
+  /** Host mode with `networkId`: the address of this host. */
+  hostAddress?: string
+  hostMask?: string
+  nat66Prefix?: string
+  /** 16 bytes; the same one gives the same MAC address. */
+  interfaceId?: Uint8Array
+  /** 16 bytes; host mode: a network of that name, without Apple's DHCP server. */
+  networkId?: Uint8Array
+  mtu?: number
+  isolate?: boolean
+  /** By a network object of macOS 26, without Apple's DHCP server. */
+  networkObject?: boolean
+}
+
+/** What the framework says of an interface that runs. */
+export interface VmnetParameters {
+  mac?: string
+  start?: string
+  end?: string
+  mask?: string
+  /** Bytes of an IP packet. */
+  mtu: number
+  /** Bytes of the longest Ethernet frame. */
+  maxPacketSize: number
+  interfaceId?: Uint8Array
+}
+
+/** One interface of vmnet.framework: starts when it is made. */
+export interface VmnetInterface {
+  /** Once it runs; undefined when it does no more. */
+  parameters(): VmnetParameters | undefined
+  /** Begins to stop it; its VmnetIo must be closed before. */
+  stop(): void
+  /** No more reports. What runs, or comes up later, is stopped. */
+  abandon(): void
+}
+
+/**
+ * A change: `running`, `failed` or `stopped`, after the last two of which there are no more. `status` is vmnet's, or 0
+ * when it gave none; `call` is the function that it is of.
+ */
+export type VmnetReport = (state: 'running' | 'failed' | 'stopped', status: number, call: string) => void
+
+type RunIoConstructor<Io extends RunIo, Source = number> = new (
+  /** A descriptor: owned from here on, unless the constructor throws. For VmnetIo an interface that runs. */
+  source: Source,
   /** The run buffer that this network's ports share; filled before each onRun. */
   run: Uint8Array,
   /** Where onRun leaves what is to be sent: how many ports, then (slot, stretches, frames) for each. */
@@ -78,6 +137,13 @@ interface Native {
   StreamIo: RunIoConstructor<StreamIo>
   /** Linux only. */
   TapIo: RunIoConstructor<RunIo>
+  /** On macOS, and where the addon was built with a stand-in for vmnet.framework; so are the vmnet functions. */
+  VmnetInterface?: new (options: VmnetOptions, onReport: VmnetReport) => VmnetInterface
+  VmnetIo: RunIoConstructor<VmnetIo, VmnetInterface>
+  /** The interfaces that can be bridged; undefined when the framework does not say. */
+  vmnetSharedInterfaces(): string[] | undefined
+  /** Whether this system has the network objects of macOS 26. */
+  vmnetHasNetworkObjects(): boolean
   Listener: new (
     fd: number,
     onConnection: (fd: number, pid: number, uid: number, gid: number) => void,
@@ -95,6 +161,12 @@ interface Native {
   exitNow(status: number): never
   /** Monotonic ms: the clock of onRun's `now`. */
   now(): number
+  /** Milliseconds that this machine has been asleep since it started. */
+  sleptFor(): number
+  /** `down`: switched off, or without a carrier. */
+  linkOf(name: string): { state: 'missing' | 'down' | 'up'; wireless: boolean }
+  /** A user, by name or by number. */
+  userOf(name: string): { name: string; uid: number; gid: number } | undefined
   /** The number of a group, or undefined when there is none of that name. */
   groupId(name: string): number | undefined
   /** Takes an exclusive lock on an open file without waiting; false when another process has it. */

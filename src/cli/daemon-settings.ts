@@ -5,10 +5,12 @@
 
 import { join, resolve } from 'node:path'
 import { CONTROL_NAME, controlBeside, ownPlace, SOCKET_NAME, stateFolderFor } from '../config/paths.js'
+import type { User } from '../daemon/privileges.js'
 import type { DaemonSettings, DhcpSettings } from '../daemon/settings.js'
 import { parseBootRules } from '../dhcp/boot.js'
 import { parseOptions } from '../dhcp/option-config.js'
 import { DNS, DOMAIN } from '../dhcp/options.js'
+import { defaultRange } from '../dhcp/range.js'
 import { UsageError } from '../errors.js'
 import { LOG_LEVELS } from '../log.js'
 import { native } from '../native.js'
@@ -24,6 +26,7 @@ import {
   type Ipv4Range,
 } from '../wire/ipv4.js'
 import type { Parsed } from './options.js'
+import { parseVmnet, refuseVmnetOptions } from './vmnet-settings.js'
 import { parseChoice, parseMode, parseMtu, parseSeconds } from './values.js'
 
 export const DEFAULT_GATEWAY = '192.168.105.1/24'
@@ -46,17 +49,22 @@ export function readDaemonSettings(parsed: Parsed): DaemonSettings {
   const place = ownPlace()
   const given = all('socket').map(path => resolve(path))
   const sockets = given.length > 0 ? given : [join(place.run, SOCKET_NAME)]
-  const uplink = parseUplink(get('uplink') ?? 'auto')
+  const gateway = parseGateway(get('gateway') ?? DEFAULT_GATEWAY)
+  const uplink = parseUplink(get('uplink') ?? 'auto', parsed, gateway)
   if (uplink.kind === 'socket' && sockets.includes(uplink.path)) {
     throw new UsageError(
       `--uplink socket:${uplink.path} is this daemon's own --socket`,
       'name another server there',
     )
   }
-  const gateway = parseGateway(get('gateway') ?? DEFAULT_GATEWAY)
   const dhcp = parseDhcp(parsed, uplink, gateway)
   const control = get('control')
   const pidfile = get('pidfile')
+  const logFile = get('log-file')
+  const user = parseUser(get('user'))
+  // Apple's own server leases no more than ours: addresses for static use stay free.
+  const leased = dhcp === undefined ? undefined : (dhcp.range ?? defaultRange(gateway))
+  if (uplink.kind === 'vmnet' && leased !== undefined) uplink.dhcpEnd ??= leased.last
   return {
     network: {
       name: 'default',
@@ -71,6 +79,8 @@ export function readDaemonSettings(parsed: Parsed): DaemonSettings {
     control: control === undefined ? join(place.run, CONTROL_NAME) : resolve(control),
     ...(control === undefined && given.length > 0 ? { controlFallback: controlBeside(given[0]) } : {}),
     ...(pidfile === undefined ? {} : { pidfile: resolve(pidfile) }),
+    ...(user === undefined ? {} : { user }),
+    ...(logFile === undefined ? {} : { logFile: resolve(logFile) }),
     logLevel: parseChoice('log-level', get('log-level') ?? 'info', LOG_LEVELS),
     logFormat: parseChoice('log-format', get('log-format') ?? 'pretty', ['pretty', 'json'] as const),
   }
@@ -86,7 +96,17 @@ function parseRights({ get }: Parsed): SocketRights {
   return { mode, gid }
 }
 
-function parseUplink(text: string): UplinkChoice {
+function parseUser(name: string | undefined): User | undefined {
+  if (name === undefined) return undefined
+  const user = native.userOf(name)
+  if (user === undefined) throw new UsageError(`--user ${name}: there is no such user`, 'id')
+  if (user.uid === 0) throw new UsageError(`--user ${name} is root`, 'name a user without rights of its own')
+  return user
+}
+
+function parseUplink(text: string, parsed: Parsed, gateway: Cidr): UplinkChoice {
+  if (text === 'vmnet') return parseVmnet(parsed, gateway)
+  refuseVmnetOptions(parsed, text)
   const colon = text.indexOf(':')
   const kind = colon < 0 ? text : text.slice(0, colon)
   const detail = colon < 0 ? '' : text.slice(colon + 1)
@@ -94,7 +114,7 @@ function parseUplink(text: string): UplinkChoice {
   if (kind === 'tap' && (colon < 0 || detail !== ''))
     return { kind, ...(detail === '' ? {} : { name: detail }) }
   if (kind === 'socket' && detail !== '') return { kind, path: resolve(detail) }
-  throw new UsageError(`--uplink ${text} is not none, tap, tap:NAME or socket:PATH`, '--uplink tap')
+  throw new UsageError(`--uplink ${text} is not none, tap, tap:NAME, vmnet or socket:PATH`, '--uplink tap')
 }
 
 function parseGateway(text: string): Cidr {
@@ -128,7 +148,9 @@ function parseDhcp(parsed: Parsed, uplink: UplinkChoice, gateway: Cidr): DhcpSet
     throw new UsageError(`--no-dhcp and --${asked} contradict each other`, 'leave one of them out')
   }
   if (uplink.kind === 'socket' && asked === undefined && get('gateway') === undefined) return undefined
+  if (uplink.kind === 'vmnet' && uplink.mode === 'bridged' && !onLan(parsed, asked)) return undefined
   const range = get('dhcp-range')
+  const end = uplink.kind === 'vmnet' ? uplink.dhcpEnd : undefined
   const domain = get('domain')
   const leaseTime = get('lease-time')
   const { options, nextServer } = parseOptions(all('dhcp-option'))
@@ -146,9 +168,30 @@ function parseDhcp(parsed: Parsed, uplink: UplinkChoice, gateway: Cidr): DhcpSet
     exclude: all('dhcp-exclude').map(text => parseRange('dhcp-exclude', text, gateway)),
     dns: all('dns').map(parseDns),
     ...(range === undefined ? {} : { range: parseRange('dhcp-range', range, gateway) }),
+    ...(range === undefined && end !== undefined ? { range: { first: gateway.address + 1, last: end } } : {}),
     ...(domain === undefined ? {} : { domain: parseDomain(domain) }),
     ...(leaseTime === undefined ? {} : { leaseSeconds: parseSeconds('lease-time', leaseTime) }),
   }
+}
+
+/**
+ * A bridged network is the LAN, which has a DHCP server: ours leases addresses of it only when that is said, and where.
+ * @param asked an option that is of use to the DHCP server only
+ */
+function onLan({ get, has }: Parsed, asked: string | undefined): boolean {
+  if (!has('dhcp-on-lan')) {
+    const given = asked ?? (get('gateway') === undefined ? undefined : 'gateway')
+    if (given === undefined) return false
+    throw new UsageError(
+      `--${given} with --mode bridged: the VMs are on the LAN, whose own DHCP server serves them`,
+      `leave --${given} out, or say --dhcp-on-lan to lease addresses of the LAN yourself`,
+    )
+  }
+  if (get('gateway') !== undefined && get('dhcp-range') !== undefined) return true
+  throw new UsageError(
+    '--dhcp-on-lan needs --gateway and --dhcp-range: the router of the LAN, and addresses that its own DHCP server does not lease',
+    '--dhcp-on-lan --gateway 192.168.1.1/24 --dhcp-range 192.168.1.200-192.168.1.220',
+  )
 }
 
 function parseRange(name: string, text: string, gateway: Cidr): Ipv4Range {

@@ -4,6 +4,7 @@
 
 import { DEFAULT_GATEWAY, readDaemonSettings } from './daemon-settings.js'
 import type { Command, Parsed } from './options.js'
+import { VMNET_OPTIONS } from './vmnet-settings.js'
 
 export const command: Command = {
   name: 'daemon',
@@ -19,9 +20,10 @@ export const command: Command = {
     'socket-mode': { value: 'MODE', help: 'the mode of the sockets', fallback: '0660' },
     uplink: {
       value: 'KIND',
-      help: 'none, tap, tap:NAME or socket:PATH',
-      fallback: 'tap for root on Linux, else none',
+      help: 'none, tap, tap:NAME (Linux), vmnet (macOS) or socket:PATH',
+      fallback: 'tap on Linux and vmnet on macOS for root, else none',
     },
+    ...VMNET_OPTIONS,
     gateway: { value: 'CIDR', help: "the gateway's address and the subnet", fallback: DEFAULT_GATEWAY },
     'dhcp-range': {
       value: 'A-B',
@@ -53,11 +55,13 @@ export const command: Command = {
       fallback: 'below /var/lib/vmbridge for root',
     },
     pidfile: { value: 'PATH', help: 'write the PID there' },
+    user: { value: 'NAME', help: 'become this user, for good, when everything that needs root is open' },
     'log-level': {
       value: 'LEVEL',
       help: 'trace, debug, info, warn, error, fatal or silent',
       fallback: 'info',
     },
+    'log-file': { value: 'PATH', help: 'write the log there; SIGUSR2 opens it anew', fallback: 'stderr' },
     'log-format': { value: 'FORMAT', help: 'pretty or json', fallback: 'pretty' },
   },
   examples: [
@@ -74,6 +78,10 @@ export const command: Command = {
     [
       'vmbridge daemon --dhcp-boot efi-arm64:snp.efi,192.168.105.10 --dhcp-boot ipxe:http://192.168.105.10/boot.ipxe',
       'boot files by architecture, and for iPXE',
+    ],
+    [
+      'sudo vmbridge daemon --uplink vmnet --mode bridged --interface en0',
+      'VMs on the LAN of a Mac, which leases them their addresses',
     ],
     [
       'vmbridge daemon --uplink socket:/run/gvproxy.sock',

@@ -14,8 +14,8 @@
  */
 
 export interface UplinkStatus {
-  kind: 'none' | 'tap' | 'socket'
-  /** The device or the path behind it. */
+  kind: 'none' | 'tap' | 'socket' | 'vmnet'
+  /** The device or the path behind it; of vmnet the mode, and the interface that is bridged. */
   name?: string
   state: 'up' | 'down'
   /** Why it is down, or what it lacks. */
@@ -115,7 +115,8 @@ export interface DhcpStatus {
 export interface NetworkStatus {
   name: string
   sockets: string[]
-  gateway: string
+  /** Not there where the network is a LAN with a gateway of its own. */
+  gateway?: string
   mtu: number
   uplink: UplinkStatus
   ports: PortStatus[]

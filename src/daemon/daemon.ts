@@ -20,7 +20,8 @@ import { formatMac } from '../wire/mac.js'
 import { dhcpOf } from './dhcp-control.js'
 import { Network } from './network.js'
 import { Pidfile } from './pidfile.js'
-import type { DaemonSettings } from './settings.js'
+import { becomeUser } from './privileges.js'
+import { servesItself, type DaemonSettings } from './settings.js'
 import { networkStatus } from './status.js'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -52,6 +53,7 @@ export class Daemon {
       if (this.#isStopped) return
       this.#control = this.#openControl()
       if (pidfile !== undefined) this.#pidfile = new Pidfile(pidfile)
+      this.#giveUpRoot()
     } catch (error) {
       await this.stop()
       throw error
@@ -74,6 +76,22 @@ export class Daemon {
       uptime: Math.floor((performance.now() - this.#startedAt) / 1000),
       networks: [networkStatus(this.#network)],
     }
+  }
+
+  #giveUpRoot(): void {
+    const { user, network, pidfile } = this.#settings
+    if (user === undefined) return
+    const run = ownPlace().run
+    const files = [...network.sockets, this.#control?.path, pidfile].filter(path => path !== undefined)
+    becomeUser(
+      user,
+      {
+        // The default folder of the sockets is this program's own; any other may be anybody's.
+        folders: [network.stateDir, ...(files.some(path => dirname(path) === run) ? [run] : [])],
+        files,
+      },
+      this.#log,
+    )
   }
 
   /** Who may plug a VM in may also look; changes are for fewer. */
@@ -122,7 +140,7 @@ export class Daemon {
         qemu,
       },
       [
-        `ready: PID ${process.pid}, network ${formatCidr(network.gateway)}, uplink ${[kind, name].filter(Boolean).join(' ')},`,
+        `ready: PID ${process.pid}, ${servesItself(network) ? 'with a gateway of its own' : `network ${formatCidr(network.gateway)}`}, uplink ${[kind, name].filter(Boolean).join(' ')},`,
         `sockets ${network.sockets.join(' ')}, control ${this.#control?.path}; join a VM with:\n\n  ${qemu}\n`,
       ].join(' '),
     )
@@ -150,15 +168,24 @@ export function qemuCommand(socket: string, architecture: string = process.arch)
 
 /** Runs a daemon until a signal. Resolves to the exit status only if it could not start. */
 export async function runDaemon(settings: DaemonSettings): Promise<undefined> {
-  const log = openLog(settings.logLevel, settings.logFormat)
+  const log = openLog(settings.logLevel, settings.logFormat, settings.logFile)
   const daemon = new Daemon(settings, log.logger)
   let stopping = false
   const finish = async (status: number): Promise<void> => {
     if (stopping) return
     stopping = true
-    await daemon.stop()
+    let ended = status
+    try {
+      await daemon.stop()
+    } catch (error) {
+      ended = 1
+      log.logger.fatal(
+        { event: 'daemon.stop', err: error },
+        'stopping went wrong: what is left is not taken down',
+      )
+    }
     await log.flush()
-    native.exitNow(status)
+    native.exitNow(ended)
   }
   for (const signal of SIGNALS) {
     process.on(signal, () => {
@@ -166,6 +193,8 @@ export async function runDaemon(settings: DaemonSettings): Promise<undefined> {
       void finish(0)
     })
   }
+  // SIGUSR1 is Node's own, for its debugger.
+  process.on('SIGUSR2', () => log.reopen())
   process.on('uncaughtException', error => {
     log.logger.fatal({ event: 'daemon.crash', err: error }, 'an error that nobody caught: stopping')
     void finish(1)

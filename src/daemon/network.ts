@@ -71,7 +71,7 @@ export class Network {
 
   /** @throws BridgeError; what was built until then is torn down */
   async start(): Promise<void> {
-    const { sockets, rights, uplink, gateway, mtu } = this.settings
+    const { sockets, rights, uplink, gateway, mtu, stateDir } = this.settings
     const { log } = this.#context
     try {
       for (const path of sockets) {
@@ -88,25 +88,40 @@ export class Network {
           }),
         )
       }
-      this.uplink = openUplink(uplink, gateway, { switch: this.switch, run: this.#run, log, mtu })
+      this.uplink = await openUplink(uplink, gateway, {
+        switch: this.switch,
+        run: this.#run,
+        log,
+        mtu,
+        stateDir,
+      })
       if (this.settings.dhcp !== undefined) {
         this.#dhcp = new DhcpSegment({
           settings: this.settings.dhcp,
           gateway,
-          mtu,
-          stateDir: this.settings.stateDir,
+          mtu: this.mtu,
+          stateDir,
           answersArp: this.uplink.port === undefined,
           switch: this.switch,
           neighbors: this.neighbors,
           log,
         })
         await this.#dhcp.start()
+        if (uplink.kind === 'vmnet' && uplink.mode === 'bridged') this.#warnOfLan(uplink.interface ?? '')
       }
       for (const listener of this.#listeners) listener.start()
     } catch (error) {
       await this.stop()
       throw error
     }
+  }
+
+  /** Two DHCP servers on one LAN: the VMs hear ours alone, but the addresses are everybody's. */
+  #warnOfLan(bridged: string): void {
+    this.#context.log.warn(
+      { event: 'dhcp.lan', interface: bridged },
+      `THE DHCP SERVER LEASES ADDRESSES OF THE LAN behind ${bridged} to the VMs, as --dhcp-on-lan says: nobody else on it may have them; the LAN itself is not answered, and its own DHCP server is kept from the VMs`,
+    )
   }
 
   async stop(): Promise<void> {
@@ -116,7 +131,12 @@ export class Network {
     this.#dhcp = undefined
     for (const { stream } of this.vms.values()) stream.close()
     this.vms.clear()
-    this.uplink.close()
+    await this.uplink.close()
+  }
+
+  /** Bytes of an IP packet: the uplink's, where that decides it. */
+  get mtu(): number {
+    return this.uplink.mtu ?? this.settings.mtu
   }
 
   /** The DHCP server, where there is one. */
@@ -130,7 +150,7 @@ export class Network {
 
   #plug(fd: number, peer: Credentials): void {
     const { log, wallClock } = this.#context
-    const maxFrame = Math.max(STREAM_MAX_FRAME, maxFrameOf(this.settings.mtu))
+    const maxFrame = Math.max(STREAM_MAX_FRAME, maxFrameOf(this.mtu))
     const port = new Port({ name: `vm${++this.#named}`, role: 'vm', maxFrame })
     const stream = streamPort({
       switch: this.switch,

@@ -7,6 +7,7 @@ import type { LogFormat, LogLevel } from '../log.js'
 import type { SocketRights } from '../ports/claim.js'
 import type { UplinkChoice } from '../uplink/uplink.js'
 import type { Cidr, Ipv4Range } from '../wire/ipv4.js'
+import type { User } from './privileges.js'
 
 export interface DhcpSettings {
   /** The default is the subnet without its top fifth, which stays free for VIPs. */
@@ -30,7 +31,7 @@ export interface NetworkSettings {
   sockets: string[]
   rights: SocketRights
   uplink: UplinkChoice
-  /** The gateway's address with the subnet's prefix. */
+  /** The gateway's address with the subnet's prefix: of no meaning where the network is a LAN that serves itself. */
   gateway: Cidr
   /** Undefined: no built-in DHCP server, and no guard. */
   dhcp?: DhcpSettings
@@ -39,12 +40,22 @@ export interface NetworkSettings {
   stateDir: string
 }
 
+/** Whether the network has a gateway and a DHCP server of its own: a LAN, or one whose subnet macOS picks. */
+export function servesItself({ uplink, dhcp }: NetworkSettings): boolean {
+  if (uplink.kind !== 'vmnet' || dhcp !== undefined) return false
+  return uplink.mode === 'bridged' || uplink.subnet === 'macos'
+}
+
 export interface DaemonSettings {
   network: NetworkSettings
   control: string
   /** Where the control socket goes when `control` is only the default and another daemon has it. */
   controlFallback?: string
   pidfile?: string
+  /** Whom the daemon becomes when everything that needs root is open. */
+  user?: User
+  /** stderr unless there is one. */
+  logFile?: string
   logLevel: LogLevel
   logFormat: LogFormat
 }

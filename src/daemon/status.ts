@@ -16,6 +16,7 @@ import {
 } from '../switch/counters.js'
 import type { Port } from '../switch/port.js'
 import type { Switch } from '../switch/switch.js'
+import { servesItself } from './settings.js'
 import { formatCidr } from '../wire/ipv4.js'
 import { formatMac } from '../wire/mac.js'
 import type { Network } from './network.js'
@@ -40,8 +41,8 @@ export function networkStatus(network: Network): NetworkStatus {
   return {
     name: settings.name,
     sockets: settings.sockets,
-    gateway: formatCidr(settings.gateway),
-    mtu: settings.mtu,
+    ...(servesItself(settings) ? {} : { gateway: formatCidr(settings.gateway) }),
+    mtu: network.mtu,
     uplink: network.uplink.status(),
     ports: sw.ports.map(port =>
       portStatus(network, port, macs.get(port.name) ?? [], claims.get(port.id) ?? [], bound),

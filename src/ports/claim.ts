@@ -59,13 +59,16 @@ export function claimSocket(path: string, { mode, gid = -1 }: SocketRights): Cla
   }
 }
 
-/** Removes `path` if it is still the file that `made` describes. */
+/** What keeps a process from removing a file that it made: it gave its rights up, or the disk is read-only by now. */
+const KEEPS = ['EACCES', 'EPERM', 'EROFS']
+
+/** Removes `path` if it is still the file that `made` describes, and this process may. */
 export function unlinkIfSame(path: string, made: Stats): void {
   try {
     const now = lstatSync(path)
     if (now.ino === made.ino && now.dev === made.dev) unlinkSync(path)
   } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error
+    if (!hasCode(error, 'ENOENT') && !KEEPS.some(code => hasCode(error, code))) throw error
   }
 }
 

@@ -1,38 +1,51 @@
 /**
  * A port on a descriptor that native code reads and writes as framed runs: the stream socket of a VM or of an
- * uplink that we dialled, or a TAP. The bytes move in native code (native/stream_io.h, native/tap_linux.h); this
+ * uplink that we dialled, a TAP or an interface of vmnet. The bytes move in native code (native/stream_io.h, native/tap_linux.h, native/vmnet_darwin.h); this
  * joins them to the switch.
  */
 
 import { closeSync } from 'node:fs'
 import { BridgeError } from '../errors.js'
-import { native, type RunIo, type StreamIo } from '../native.js'
+import { native, type RunIo, type StreamIo, type VmnetInterface, type VmnetIo } from '../native.js'
 import type { Port } from '../switch/port.js'
 import type { Run } from '../switch/run.js'
 import { BROKEN_EMPTY, BROKEN_TOO_LONG, MAX_PORTS, type Switch } from '../switch/switch.js'
 
-export interface RunPortOptions {
+export interface PortOptions {
   switch: Switch
-  /** The port to drive: attached here, detached when the descriptor ends. */
+  /** The port to drive: attached here, detached when what is behind it ends. */
   port: Port
-  /** Non-blocking; owned by the port from here on, also when it cannot be made. */
-  fd: number
   /** The network's run buffer. */
   run: Run
   /**
    * The port ended by itself: `eof`, `reset`, `truncated` (inside a frame), `empty-frame`, `frame-too-long`,
-   * `gone` (a TAP whose namespace went), or the name of an errno.
+   * `gone` (a TAP whose namespace went), the name of an errno, or the status of a vmnet call.
    */
   onEnd: (reason: string) => void
 }
+
+export interface RunPortOptions extends PortOptions {
+  /** Non-blocking; owned by the port from here on, also when it cannot be made. */
+  fd: number
+}
+
+/** How native code makes the other half of a port, once the rest is known. */
+type MakeIo<Io> = (
+  run: Uint8Array,
+  departures: Int32Array,
+  stretches: Int32Array,
+  counters: Float64Array,
+  onRun: (end: number, now: number) => number,
+  onEnd: (reason: string) => void,
+) => Io
 
 export class RunPort<Io extends RunIo = RunIo> {
   readonly port: Port
   readonly io: Io
   readonly #switch: Switch
 
-  constructor(kind: typeof native.StreamIo | typeof native.TapIo, options: RunPortOptions) {
-    const { switch: sw, port, fd, run, onEnd } = options
+  constructor(make: MakeIo<Io>, options: PortOptions) {
+    const { switch: sw, port, run, onEnd } = options
     this.port = port
     this.#switch = sw
     let broken = ''
@@ -49,10 +62,9 @@ export class RunPort<Io extends RunIo = RunIo> {
     try {
       if (!sw.attach(port)) throw new BridgeError('ERR_SWITCH_FULL', `the switch has its ${MAX_PORTS} ports`)
       const { stretches, counters } = port
-      this.io = new kind(fd, run.bytes, run.departures, stretches, counters, onRun, ended) as Io
+      this.io = make(run.bytes, run.departures, stretches, counters, onRun, ended)
     } catch (error) {
       this.#unplug()
-      closeSync(fd)
       throw error
     }
     port.driver = this.io
@@ -73,9 +85,28 @@ export class RunPort<Io extends RunIo = RunIo> {
 export type StreamPort = RunPort<StreamIo>
 
 export function streamPort(options: RunPortOptions): StreamPort {
-  return new RunPort<StreamIo>(native.StreamIo, options)
+  return onDescriptor(
+    options.fd,
+    () => new RunPort((...io) => new native.StreamIo(options.fd, ...io), options),
+  )
 }
 
 export function tapPort(options: RunPortOptions): RunPort {
-  return new RunPort(native.TapIo, options)
+  return onDescriptor(options.fd, () => new RunPort((...io) => new native.TapIo(options.fd, ...io), options))
+}
+
+/** @param from an interface that runs; it is not stopped by the port's end */
+export function vmnetPort(from: VmnetInterface, options: PortOptions): RunPort<VmnetIo> {
+  const made = new RunPort((...io) => new native.VmnetIo(from, ...io), options)
+  options.port.slotBytes = made.io.slotBytes()
+  return made
+}
+
+function onDescriptor<P>(fd: number, make: () => P): P {
+  try {
+    return make()
+  } catch (error) {
+    closeSync(fd)
+    throw error
+  }
 }

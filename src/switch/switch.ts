@@ -167,7 +167,7 @@ export class Switch {
 
   #walk(from: Port, run: Run, end: number, now: number): number {
     const { bytes, view } = run
-    const counters = from.counters
+    const { counters, slotBytes } = from
     let at = 0
     let broken = 0
     let frames = 0
@@ -198,7 +198,7 @@ export class Switch {
         if (streak > 0) this.#note(port!, streakAt, at, streak, bytes)
         streak = 0
         counters[DROP_RX_RUNT]++
-        at = next
+        at = slotBytes > 0 ? at + slotBytes : next
         continue
       }
 
@@ -228,6 +228,11 @@ export class Switch {
 
       if (verdict === PASS && port !== undefined && length <= port.maxFrame) {
         if (streak++ === 0) streakAt = at
+        // The rest of a slot stands between this frame and the next.
+        if (slotBytes > 0 && next < at + slotBytes) {
+          this.#note(port, streakAt, next, streak, bytes)
+          streak = 0
+        }
       } else {
         if (streak > 0) this.#note(port!, streakAt, at, streak, bytes)
         streak = 0
@@ -236,7 +241,7 @@ export class Switch {
         else if (target === FLOOD) this.#flood(from, at, next, bytes)
         else counters[DROP_RX_SAME_PORT]++
       }
-      at = next
+      at = slotBytes > 0 ? at + slotBytes : next
     }
     if (streak > 0) this.#note(port!, streakAt, at, streak, bytes)
 

@@ -7,13 +7,24 @@ import type { Cidr } from '../wire/ipv4.js'
 import { NoUplink } from './none.js'
 import { SocketUplink } from './socket.js'
 import { TapUplink } from './tap.js'
-import type { Uplink, UplinkChoice, UplinkContext } from './uplink.js'
+import type { Uplink, UplinkChoice, UplinkContext, VmnetChoice } from './uplink.js'
+import { VmnetUplink } from './vmnet.js'
 
 /** What a system or a user may lack, so that `auto` does without. Any other failure is one. */
-const LACKS = new Set(['ERR_TAP_PERMISSION', 'ERR_TAP_UNSUPPORTED'])
+const LACKS = new Set([
+  'ERR_TAP_PERMISSION',
+  'ERR_TAP_UNSUPPORTED',
+  'ERR_VMNET_PERMISSION',
+  'ERR_VMNET_UNSUPPORTED',
+])
+const SHARED: VmnetChoice = { kind: 'vmnet', mode: 'shared', isolate: false, appleDhcp: 'unheard' }
 
 /** @throws BridgeError when the uplink that was asked for cannot be had */
-export function openUplink(choice: UplinkChoice, gateway: Cidr, context: UplinkContext): Uplink {
+export async function openUplink(
+  choice: UplinkChoice,
+  gateway: Cidr,
+  context: UplinkContext,
+): Promise<Uplink> {
   switch (choice.kind) {
     case 'none':
       return new NoUplink()
@@ -21,14 +32,18 @@ export function openUplink(choice: UplinkChoice, gateway: Cidr, context: UplinkC
       return new SocketUplink(context, choice.path)
     case 'tap':
       return new TapUplink(context, { gateway, ...(choice.name === undefined ? {} : { name: choice.name }) })
+    case 'vmnet':
+      return VmnetUplink.start(context, { choice, gateway })
     case 'auto':
-      return tapOrNone(gateway, context)
+      return hostOrNone(gateway, context)
   }
 }
 
-function tapOrNone(gateway: Cidr, context: UplinkContext): Uplink {
+async function hostOrNone(gateway: Cidr, context: UplinkContext): Promise<Uplink> {
   try {
-    return new TapUplink(context, { gateway })
+    return process.platform === 'darwin'
+      ? await VmnetUplink.start(context, { choice: SHARED, gateway })
+      : new TapUplink(context, { gateway })
   } catch (error) {
     if (!(error instanceof BridgeError) || !LACKS.has(error.code)) throw error
     context.log.warn(

@@ -8,13 +8,41 @@ import type { Port } from '../switch/port.js'
 import type { Run } from '../switch/run.js'
 import type { Switch } from '../switch/switch.js'
 
-/** `auto`: a TAP where this system and user can make one, else none, saying what is missing. */
+/** `auto`: what joins the host where this system and user can have it, else none, saying what is missing. */
 export type UplinkChoice =
-  { kind: 'auto' } | { kind: 'none' } | { kind: 'tap'; name?: string } | { kind: 'socket'; path: string }
+  | { kind: 'auto' }
+  | { kind: 'none' }
+  | { kind: 'tap'; name?: string }
+  | { kind: 'socket'; path: string }
+  | VmnetChoice
+
+/** What of vmnet.framework is asked for; the gateway and the MTU are the network's. */
+export interface VmnetChoice {
+  kind: 'vmnet'
+  mode: 'bridged' | 'shared' | 'host'
+  /** The interface of the host to bridge. */
+  interface?: string
+  /** macOS picks the subnet, and the network's gateway says nothing: for who relied on that with another program. */
+  subnet?: 'macos'
+  /** Where Apple's DHCP pool ends, a uint32; the addresses behind it are free for static use. */
+  dhcpEnd?: number
+  /** UUIDs; those of the state folder where nothing is said. */
+  interfaceId?: string
+  /** Host mode: a network of that name, apart from all others. */
+  networkId?: string
+  /** Shared mode: a ULA prefix of 64 bits, such as fd00:1234::. */
+  nat66Prefix?: string
+  isolate: boolean
+  /**
+   * Apple's DHCP server on a shared or host network: `on`, `off` (or there is no such network), or `unheard`: off where
+   * this macOS can do that, else kept from the VMs by the guard.
+   */
+  appleDhcp: 'on' | 'off' | 'unheard'
+}
 
 export interface UplinkStatus {
-  kind: 'none' | 'tap' | 'socket'
-  /** The device or the path behind it. */
+  kind: 'none' | 'tap' | 'socket' | 'vmnet'
+  /** The device or the path behind it; of vmnet the mode, and the interface that is bridged. */
   name?: string
   state: 'up' | 'down'
   /** Why it is down, or what it lacks. */
@@ -23,8 +51,11 @@ export interface UplinkStatus {
 
 export interface Uplink {
   readonly port?: Port
+  /** Bytes of an IP packet, where the uplink decides that and not the settings. */
+  readonly mtu?: number
   status(): UplinkStatus
-  close(): void
+  /** Resolves when nothing of it is left, or when it has waited for that long enough. */
+  close(): void | Promise<void>
 }
 
 /** What every uplink gets from the network that it belongs to. */
@@ -34,6 +65,8 @@ export interface UplinkContext {
   log: Logger
   /** Bytes of an IP packet; an Ethernet frame is 14 bytes more, 18 with a VLAN tag. */
   mtu: number
+  /** Where what outlives the daemon is kept. */
+  stateDir: string
 }
 
 /** The longest frame of an MTU: Ethernet header and one VLAN tag. */

@@ -5,8 +5,9 @@
 import t, { type Test } from 'tap'
 import type { Child } from '../helpers/child.js'
 import type { Guest } from '../helpers/guest.js'
-import { type Lab, lease, neighbour, startLab, TAP } from '../helpers/lab.js'
+import { type Lab, type LabOptions, lease, neighbour, startLab, TAP } from '../helpers/lab.js'
 import { GUEST_LAB, requires } from '../helpers/requires.js'
+import { VARIANT_NEEDS, variantEnv } from '../helpers/variant.js'
 
 t.setTimeout(240_000)
 
@@ -130,8 +131,8 @@ async function storyOfTheVip(t: Test, lab: Lab, family: Family): Promise<void> {
   })
 }
 
-t.test('a VIP claimed by one VM and moved to another', { skip: requires(GUEST_LAB) }, async t => {
-  const lab = await startLab(t)
+async function storyOfBothFamilies(t: Test, options: LabOptions): Promise<void> {
+  const lab = await startLab(t, options)
   const { host, a, b } = lab
   await host.sh('ip', '-6', 'addr', 'add', 'fd00:105::1/64', 'dev', TAP, 'nodad')
   const prepare = async (guest: Guest, address: string) => {
@@ -143,4 +144,18 @@ t.test('a VIP claimed by one VM and moved to another', { skip: requires(GUEST_LA
   for (const family of [IPV4, IPV6]) {
     await t.test(family.name, t => storyOfTheVip(t, lab, family))
   }
-})
+}
+
+t.test('a VIP claimed by one VM and moved to another, on a TAP', { skip: requires(GUEST_LAB) }, t =>
+  storyOfBothFamilies(t, {}),
+)
+
+t.test(
+  'the same with --uplink vmnet, on the stand-in for vmnet.framework',
+  { skip: requires([...GUEST_LAB, ...VARIANT_NEEDS]) },
+  t =>
+    storyOfBothFamilies(t, {
+      uplink: ['--uplink', 'vmnet', '--mode', 'shared'],
+      env: { ...variantEnv('double'), VMNET_DOUBLE_TAP: TAP },
+    }),
+)

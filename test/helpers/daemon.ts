@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Child, execute } from './child.js'
-import type { NetNs } from './netns.js'
+import type { Host } from './host.js'
 import { VMBRIDGE } from './root.js'
 
 /** One line of the JSON log. */
@@ -34,7 +34,7 @@ export type Scope = { teardown: (undo: () => unknown) => unknown }
 
 export type DaemonOptions = {
   args?: readonly string[]
-  netns?: NetNs
+  netns?: Host
   env?: Record<string, string>
   /** An existing state directory, to start again on; a fresh one unless told otherwise. */
   stateDir?: string

@@ -1,4 +1,4 @@
-// The smallest real segment: a network namespace as the host, with the daemon's TAP in it, and two VMs.
+// The smallest real segment: a network namespace as the host, with the daemon and its uplink in it, and two VMs.
 // A comes by descriptor (`vmbridge run`), B dials the socket itself; neither can reach the namespace by any
 // way but the switch.
 
@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type { Child } from './child.js'
 import { type Daemon, type Scope, startDaemon } from './daemon.js'
 import { FD3_NETDEV, Guest, streamNetdev } from './guest.js'
+import type { Host } from './host.js'
 import { NetNs } from './netns.js'
 import { VMBRIDGE } from './root.js'
 
@@ -15,16 +16,30 @@ export const TAP = 'vbtap0'
 export const HOST_IP = '192.168.105.1'
 export const TEN_MB = 10_000_000
 
-export type Lab = { host: NetNs; daemon: Daemon; a: Guest; b: Guest }
+export type Lab = { host: Host; daemon: Daemon; a: Guest; b: Guest }
+
+export type LabOptions = {
+  /** Where the daemon runs; a namespace of the lab's own unless told otherwise. */
+  host?: Host
+  /** The daemon's options for its uplink; a TAP named TAP unless told otherwise. */
+  uplink?: readonly string[] | undefined
+  env?: Record<string, string>
+}
 
 export type Neighbour = { dst: string; lladdr?: string; state: string[] }
 
-/** Namespace, daemon and both guests; all of it goes with the test. */
-export async function startLab(t: Scope): Promise<Lab> {
+async function namespace(t: Scope): Promise<Host> {
   const host = await NetNs.create()
   t.teardown(() => host.delete())
-  const args = ['--uplink', `tap:${TAP}`, '--gateway', `${HOST_IP}/24`]
-  const daemon = await startDaemon(t, { netns: host, args })
+  return host
+}
+
+/** Host, daemon and both guests; all of it goes with the test. */
+export async function startLab(t: Scope, options: LabOptions = {}): Promise<Lab> {
+  const { uplink = ['--uplink', `tap:${TAP}`], env = {} } = options
+  const host = options.host ?? (await namespace(t))
+  const args = [...uplink, '--gateway', `${HOST_IP}/24`]
+  const daemon = await startDaemon(t, { netns: host, args, env })
   const boot = async (options: Parameters<typeof Guest.boot>[0]) => {
     const guest = await Guest.boot(options)
     t.teardown(() => guest.close())
@@ -56,7 +71,7 @@ export async function lease(guest: Guest): Promise<Record<string, string>> {
 }
 
 /** The host's entry for an address, if it has one. */
-export async function neighbour(host: NetNs, ip: string): Promise<Neighbour | undefined> {
+export async function neighbour(host: Host, ip: string): Promise<Neighbour | undefined> {
   const entries = JSON.parse((await host.sh('ip', '-j', 'neigh', 'show', 'dev', TAP)) || '[]') as Neighbour[]
   return entries.find(entry => entry.dst === ip)
 }

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process'
 import { copyFileSync, existsSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Child, execute, type LaunchOptions } from './child.js'
+import { Host } from './host.js'
 
 const PREFIX = 'vbt-'
 const NAMESPACES = '/run/netns'
@@ -42,10 +42,11 @@ process.on('exit', () => {
   for (const name of living) remove(name)
 })
 
-export class NetNs {
-  readonly name: string
+export class NetNs extends Host {
+  override readonly name: string
 
   private constructor(name: string) {
+    super()
     this.name = name
   }
 
@@ -59,24 +60,9 @@ export class NetNs {
     return ns
   }
 
-  /** The argument vector that runs a program inside. `ip` execs it in place: the pid is the program's. */
-  wrap(argv: readonly string[]): string[] {
+  /** `ip` execs the program in place: the pid is the program's. */
+  override wrap(argv: readonly string[]): string[] {
     return ['ip', 'netns', 'exec', this.name, ...argv]
-  }
-
-  exec(argv: readonly string[], options: LaunchOptions & { timeoutMs?: number; input?: string } = {}) {
-    return execute(this.wrap(argv), options)
-  }
-
-  /** As `exec`, for a program that must succeed: its stdout. */
-  async sh(...argv: string[]): Promise<string> {
-    const { status, stdout, stderr } = await this.exec(argv)
-    if (status !== 0) throw new Error(`${this.name}: ${argv.join(' ')}: status ${status}\n${stdout}${stderr}`)
-    return stdout
-  }
-
-  spawn(argv: readonly string[], options: LaunchOptions = {}): Child {
-    return Child.launch(this.wrap(argv), options)
   }
 
   async delete(): Promise<void> {

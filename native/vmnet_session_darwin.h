@@ -1,0 +1,171 @@
+// One interface of vmnet.framework, from its start to its stop: the framework's side of the vmnet
+// uplink, without Node. native/vmnet_darwin.h is the other side.
+//
+// Threads: the framework calls back on two dispatch queues of the session's own. `control_` runs
+// the calls that may take long (start, stop), so that the loop never waits for vmnetd; `events_`
+// runs the framework's callbacks, which note what happened and wake the loop by a pipe, and nothing
+// else. Read and Write happen on the loop's thread.
+//
+// Every block holds the session, so it lives until the framework has forgotten all of them. A start
+// that never calls back leaks a session without descriptors, since Abandon closes those.
+//
+// Facts about the framework are from its headers and from what other programs that use it learnt;
+// none of this has run on a Mac unless a test report says so.
+#ifndef VMBRIDGE_VMNET_SESSION_DARWIN_H_
+#define VMBRIDGE_VMNET_SESSION_DARWIN_H_
+
+// What vmnet.h of older systems uses without including it.
+#include <dispatch/dispatch.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <vmnet/vmnet.h>
+#include <xpc/xpc.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vmbridge {
+
+using Uuid = std::array<uint8_t, 16>;
+
+// What an interface is started with; what is empty or zero is left to the framework.
+struct VmnetSettings {
+  uint64_t mode = 0;      // operating_modes_t
+  std::string interface;  // the interface to bridge
+  std::string
+      start;  // the gateway, the end of Apple's DHCP pool and the netmask: dotted, all or none
+  std::string end;
+  std::string mask;
+  std::string host_address;  // host mode with a network identifier
+  std::string host_mask;
+  std::string nat66_prefix;
+  std::optional<Uuid> interface_id;
+  std::optional<Uuid> network_id;
+  uint64_t mtu = 0;
+  bool isolate = false;
+  // By a network object of macOS 26, without Apple's DHCP server: `start` is the subnet's first
+  // address then.
+  bool network_object = false;
+};
+
+// What the framework says of a started interface.
+struct VmnetParameters {
+  std::string mac;
+  std::string start;
+  std::string end;
+  std::string mask;
+  std::optional<Uuid> interface_id;
+  uint64_t mtu = 0;
+  uint64_t max_packet_size = 0;
+  uint64_t read_max_packets = 0;  // 0 before macOS 15
+  uint64_t write_max_packets = 0;
+};
+
+// Wakes the loop from another thread: a pipe that holds at most one byte.
+class WakePipe {
+ public:
+  ~WakePipe();
+  // False (errno set) when there are no descriptors.
+  bool Open();
+  // From any thread.
+  void Signal();
+  // On the loop's thread, before looking for what it was woken for.
+  void Drain(int read_fd);
+  // The end to poll; the caller closes it.
+  int TakeReadEnd();
+  // No wake-up after this.
+  void Close();
+
+ private:
+  std::mutex mutex_;
+  std::atomic<bool> signalled_{false};
+  int read_fd_ = -1;
+  int write_fd_ = -1;
+};
+
+class VmnetSession : public std::enable_shared_from_this<VmnetSession> {
+ public:
+  enum class State { kStarting, kRunning, kFailed, kStopping, kStopped };
+  // What a report says besides the status of the framework: which call it is of.
+  struct Report {
+    State state;
+    uint32_t status;
+    const char* call;
+  };
+
+  // Begins to start an interface. Null (errno set) when there are no descriptors.
+  static std::shared_ptr<VmnetSession> Start(const VmnetSettings& settings);
+  // Not to be called: Start makes sessions.
+  explicit VmnetSession(const VmnetSettings& settings);
+  ~VmnetSession();
+  VmnetSession(const VmnetSession&) = delete;
+  VmnetSession& operator=(const VmnetSession&) = delete;
+
+  // Each change of the state makes `control` readable.
+  WakePipe control;
+  // Packets that wait to be read make `packets` readable.
+  WakePipe packets;
+
+  Report report();
+  VmnetParameters parameters();
+
+  // No callback reaches the loop any more; an interface that is running, or that comes up later, is
+  // stopped.
+  void Abandon();
+  // Stops a running interface; the state becomes kStopped, or kFailed with the framework's status.
+  // Nothing may be read or written from here on.
+  void Stop();
+
+  // On the loop's thread, between kRunning and Stop. As vmnet_read and vmnet_write.
+  vmnet_return_t Read(struct vmpktdesc* packets, int* count);
+  vmnet_return_t Write(struct vmpktdesc* packets, int* count);
+
+ private:
+  void StartInterface();
+  interface_ref StartWithNetwork(xpc_object_t description,
+                                 vmnet_start_interface_completion_handler_t handler);
+  xpc_object_t Describe() const;
+  void OnStarted(vmnet_return_t status, xpc_object_t parameters);
+  void OnNoHandle();
+  // Looks whether both the handle and the completion are there, and goes on.
+  void Settle();
+  void StopInterface();
+  // A network object holds its subnet as long as it lives: given back before anybody is told of the
+  // end.
+  void ReleaseNetwork();
+  void SetState(State state, uint32_t status, const char* call);
+
+  const VmnetSettings settings_;
+  dispatch_queue_t control_queue_;
+  dispatch_queue_t events_;
+
+  std::mutex mutex_;  // for all below
+  State state_ = State::kStarting;
+  uint32_t status_ = VMNET_SUCCESS;
+  const char* call_ = "";
+  VmnetParameters parameters_;
+  interface_ref interface_ = nullptr;
+  void* network_ = nullptr;  // vmnet_network_ref, held as long as the interface
+  bool has_handle_ = false;
+  bool has_completion_ = false;
+  bool settled_ = false;
+  bool abandoned_ = false;
+  vmnet_return_t completion_ = VMNET_SUCCESS;
+};
+
+// Whether this system has the network objects of macOS 26.
+bool VmnetHasNetworkObjects();
+
+// The names of the interfaces that can be bridged. False when the framework gives no list.
+bool VmnetSharedInterfaces(std::vector<std::string>* names);
+
+}  // namespace vmbridge
+
+#endif  // VMBRIDGE_VMNET_SESSION_DARWIN_H_
