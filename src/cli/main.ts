@@ -24,12 +24,23 @@ const COMMANDS: Record<string, { load: () => Promise<CommandModule>; summary: st
     load: () => import('./plug.js'),
     summary: 'join this or another network namespace to the segment (Linux)',
   },
+  interfaces: { load: () => import('./interfaces.js'), summary: 'show what VMs can be bridged to (macOS)' },
+  selftest: {
+    load: () => import('./selftest.js'),
+    summary: 'check on this machine what VMs need of it: leases, ARP, VIPs, throughput',
+  },
   status: { load: () => import('./status.js'), summary: 'show uplink, ports, addresses, drops and leases' },
   leases: { load: () => import('./leases.js'), summary: 'show who has which address, or release one' },
   reservations: {
     load: () => import('./reservations.js'),
     summary: 'keep addresses for one client each',
   },
+  install: {
+    load: () => import('./install.js'),
+    summary: 'install a tree of root that a service starts from, or upgrade it',
+  },
+  uninstall: { load: () => import('./uninstall.js'), summary: 'remove what install put there' },
+  service: { load: () => import('./service.js'), summary: 'have the daemon run at boot: launchd or systemd' },
 }
 
 const NAME_WIDTH = Math.max(...Object.keys(COMMANDS).map(name => name.length))

@@ -9,7 +9,8 @@ import { scratch, vmbridge } from './command.js'
 
 t.setTimeout(120_000)
 
-const COMMANDS = ['daemon', 'run', 'plug', 'status', 'leases', 'reservations']
+const COMMANDS =
+  'daemon run plug interfaces selftest status leases reservations install uninstall service'.split(' ')
 
 for (const command of COMMANDS) {
   t.test(`vmbridge ${command} --help shows the options with examples`, async t => {

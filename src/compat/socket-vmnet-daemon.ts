@@ -1,0 +1,125 @@
+/**
+ * `socket_vmnet`: the daemon under the name and by the command line of lima-vm/socket_vmnet, for the programs that start
+ * it. vmnet's own DHCP server serves, as their users expect; where there is no vmnet (Linux) a TAP takes the host's part,
+ * and our server that of vmnet's, with the same range.
+ */
+
+import { writeSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { controlBeside, ownPlace, stateFolderFor } from '../config/paths.js'
+import type { DaemonSettings, NetworkSettings } from '../daemon/settings.js'
+import { BridgeError } from '../errors.js'
+import { native } from '../native.js'
+import { version } from '../version.js'
+import { cidr } from '../wire/ipv4.js'
+import {
+  readSocketVmnet,
+  SocketVmnetError,
+  USAGE,
+  type SocketVmnetCommand,
+  type SocketVmnetOptions,
+} from './socket-vmnet-options.js'
+
+/** What a network has on Linux when nothing is said: 192.168.105.1/24, the address that minikube wants. */
+const DEFAULT_GATEWAY = cidr(0xc0a86901, 24)
+const DEFAULT_END = 0xc0a869fe
+const SOCKET_MODE = 0o770
+
+/** The daemon's settings. `hasVmnet`: whether this system has vmnet.framework. */
+export function settingsOf(options: SocketVmnetOptions, gid: number, hasVmnet: boolean): DaemonSettings {
+  const socket = resolve(options.socket)
+  return {
+    network: {
+      name: 'default',
+      sockets: [socket],
+      rights: { mode: SOCKET_MODE, gid },
+      mtu: 1500,
+      stateDir: stateFolderFor(ownPlace(), socket),
+      ...(hasVmnet ? onVmnet(options) : onTap(options)),
+    },
+    control: controlBeside(socket),
+    ...(options.pidfile === undefined ? {} : { pidfile: resolve(options.pidfile) }),
+    logLevel: 'info',
+    logFormat: 'pretty',
+  }
+}
+
+type Wire = Pick<NetworkSettings, 'uplink' | 'gateway' | 'dhcp'>
+
+function onVmnet(options: SocketVmnetOptions): Wire {
+  const {
+    mode,
+    interface: name,
+    gateway,
+    dhcpEnd,
+    interfaceId,
+    networkId,
+    nat66Prefix,
+    disableDhcp,
+  } = options
+  return {
+    gateway: gateway ?? DEFAULT_GATEWAY,
+    uplink: {
+      kind: 'vmnet',
+      mode,
+      isolate: false,
+      appleDhcp: disableDhcp || networkId !== undefined || mode === 'bridged' ? 'off' : 'on',
+      ...(name === undefined ? {} : { interface: name }),
+      ...(gateway === undefined ? { subnet: 'macos' as const } : {}),
+      ...(dhcpEnd === undefined ? {} : { dhcpEnd }),
+      ...(interfaceId === undefined ? {} : { interfaceId }),
+      ...(networkId === undefined ? {} : { networkId }),
+      ...(nat66Prefix === undefined ? {} : { nat66Prefix }),
+    },
+  }
+}
+
+/** @throws SocketVmnetError for a mode that is not there yet */
+function onTap({
+  mode,
+  gateway = DEFAULT_GATEWAY,
+  dhcpEnd = DEFAULT_END,
+  disableDhcp,
+  networkId,
+}: SocketVmnetOptions): Wire {
+  if (mode === 'bridged') throw new SocketVmnetError('vmnet mode "bridged" needs macOS')
+  const isServed = !disableDhcp && networkId === undefined
+  const dhcp = {
+    range: { first: gateway.address + 1, last: dhcpEnd },
+    exclude: [],
+    dns: [],
+    options: new Map<number, Uint8Array>(),
+    boot: [],
+  }
+  return { gateway, uplink: { kind: 'tap' }, ...(isServed ? { dhcp } : {}) }
+}
+
+async function start({ options, warnings }: Extract<SocketVmnetCommand, { do: 'run' }>): Promise<void> {
+  for (const warning of warnings) writeSync(2, `WARN | ${warning}\n`)
+  const gid = native.groupId(options.group)
+  if (gid === undefined) throw new SocketVmnetError(`there is no group "${options.group}" for --socket-group`)
+  if (process.geteuid?.() !== 0) writeSync(2, 'WARN | Running without root: vmnet may refuse that\n')
+  const settings = settingsOf(options, gid, native.VmnetInterface !== undefined)
+  const { runDaemon } = await import('../daemon/daemon.js')
+  await runDaemon(settings)
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const command = readSocketVmnet(args)
+  if (command.do === 'run') return start(command)
+  writeSync(1, command.what === 'usage' ? USAGE : `${version()}\n`)
+  process.exitCode = command.status
+}
+
+/** Every failure is one line, or two with what to do, and status 1. */
+export async function runSocketVmnet(args: readonly string[]): Promise<void> {
+  try {
+    await main(args)
+  } catch (error) {
+    const isOurs = error instanceof SocketVmnetError || error instanceof BridgeError
+    const text = isOurs ? error.message : ((error as Error).stack ?? String(error))
+    const hint = error instanceof BridgeError && error.hint !== undefined ? `ERROR| try: ${error.hint}\n` : ''
+    writeSync(2, `ERROR| ${text}\n${hint}`)
+    process.exitCode = 1
+  }
+}

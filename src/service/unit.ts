@@ -1,0 +1,83 @@
+/**
+ * The systemd unit: what the daemon may do, which is making a TAP and nothing else.
+ */
+
+import { lastValue, LINUX_GROUP, type ServiceDefinition } from './definition.js'
+
+/** systemd.exec(5) says what each line of the lower half forbids. */
+export function renderUnit({ program, args }: ServiceDefinition): string {
+  const group = lastValue(args, 'socket-group') ?? LINUX_GROUP
+  return `# Written by \`vmbridge service install\`; run that again to change it, or use \`systemctl edit vmbridge\`.
+
+[Unit]
+Description=vmbridge, an Ethernet switch for virtual machines
+After=network.target
+
+[Service]
+# The daemon does not tell systemd when it is ready; \`vmbridge service start\` asks its control socket instead.
+Type=exec
+ExecStart=${[program, ...args].map(quote).join(' ')}
+Restart=on-failure
+RestartSec=1
+# A wrong option stays wrong.
+RestartPreventExitStatus=2
+TimeoutStopSec=10
+
+# A user of its own, that exists while the daemon runs. It is in the sockets' group, so that giving them to the group
+# takes no capability.
+DynamicUser=yes
+User=vmbridge
+SupplementaryGroups=${quote(group)}
+UMask=0077
+RuntimeDirectory=vmbridge
+RuntimeDirectoryMode=0755
+StateDirectory=vmbridge
+StateDirectoryMode=0700
+
+# To make the TAP and give it its address.
+AmbientCapabilities=CAP_NET_ADMIN
+CapabilityBoundingSet=CAP_NET_ADMIN
+DevicePolicy=closed
+DeviceAllow=/dev/net/tun rw
+
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+LockPersonality=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RemoveIPC=yes
+KeyringMode=private
+# Sockets of VMs and control; the ioctls that set the TAP up; the list of the host's addresses.
+RestrictAddressFamilies=AF_UNIX AF_INET AF_NETLINK
+# The daemon itself speaks to nobody by IP: frames pass through the TAP, which is no socket.
+IPAddressDeny=any
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+# Handing a socket to its group.
+SystemCallFilter=@chown
+SystemCallErrorNumber=EPERM
+# Left out, and why: PrivateDevices has no /dev/net/tun; PrivateUsers and PrivateNetwork would keep CAP_NET_ADMIN away
+# from the host's network; MemoryDenyWriteExecute ends V8, which compiles; ProtectProc hides the programs that \`vmbridge
+# status\` names.
+
+[Install]
+WantedBy=multi-user.target
+`
+}
+
+/** A word of a command line (systemd.service(5)): specifiers and variables stay as they are. */
+function quote(word: string): string {
+  const plain = word.replaceAll('%', '%%').replaceAll('$', '$$$$')
+  if (/^[\w@%+=:,./$-]+$/.test(plain)) return plain
+  return `"${plain.replace(/["\\]/g, '\\$&')}"`
+}

@@ -1,0 +1,103 @@
+// `vmbridge service` as a person meets it before anything is changed: help, wrong words, and what a Mac's choice of
+// options comes to.
+
+import t from 'tap'
+import { renderState } from '../../src/cli/service.js'
+import { checkChoice, DEFAULT_PREFIX, linuxDefinition, macDefinition } from '../../src/service/definition.js'
+import { renderUnit } from '../../src/service/unit.js'
+import { vmbridge } from '../cli/command.js'
+
+t.setTimeout(60_000)
+
+t.test('vmbridge service --help shows the verbs and examples', async t => {
+  const { status, stdout, stderr } = await vmbridge(['service', '--help'])
+  t.equal(status, 0)
+  t.equal(stderr, '')
+  t.match(stdout, /^usage: vmbridge service \[OPTION\]\.\.\. install\|uninstall\|start\|stop\|status /m)
+  t.match(stdout, /\nexamples:\n {2}\S/)
+  t.match((await vmbridge(['--help'])).stdout, /^ {2}service {2,}\S/m)
+})
+
+for (const [args, says] of [
+  [[], /takes a verb/],
+  [['nonsense'], /"nonsense"/],
+  [['constructor'], /"constructor"/],
+  [['start', 'now'], /"now"/],
+  [['status', '--nonsense'], /--nonsense/],
+  [['status', '--prefix', 'opt'], /--prefix opt/],
+  [['install', '--', '--socket', '/tmp/s'], /--socket is the service's own/],
+  [['install', '--', '--control=/tmp/c'], /--control is the service's own/],
+  [['install', '--', '--socket-group', '0', '--mtu', '1'], /--mtu 1/],
+] as const) {
+  t.test(`"vmbridge service ${args.join(' ')}" is refused`, async t => {
+    const { status, stdout, stderr } = await vmbridge(['service', ...args])
+    t.equal(status, 2)
+    t.equal(stdout, '')
+    t.match(stderr, /^vmbridge: [^\n]+\n {2}try: [^\n]+\n$/)
+    t.match(stderr, says)
+  })
+}
+
+const choice = { prefix: DEFAULT_PREFIX, options: [] }
+
+t.test('a bridged service is of a Mac, and named after an interface', async t => {
+  t.throws(() => checkChoice({ ...choice, bridged: 'en0' }, 'linux'), {
+    code: 'ERR_USAGE',
+    message: /only macOS/,
+  })
+  t.doesNotThrow(() => checkChoice({ ...choice, bridged: 'bridge100' }, 'darwin'))
+  for (const bridged of ['', '../en0', 'en0.plist', 'EN0', 'en 0', 'x'.repeat(16)])
+    t.throws(() => checkChoice({ ...choice, bridged }, 'darwin'), { code: 'ERR_USAGE' }, bridged)
+})
+
+t.test('a prefix is a plain path', async t => {
+  for (const prefix of ['', '/', 'opt', '/opt/../etc', '/opt/.', '/opt/a b', '/opt/"', '/opt/vm/\n'])
+    t.throws(() => checkChoice({ ...choice, prefix }, 'linux'), { code: 'ERR_USAGE' }, JSON.stringify(prefix))
+  t.match(macDefinition({ ...choice, prefix: '/usr/local/vm-bridge_1.0' }), {
+    program: '/usr/local/vm-bridge_1.0/bin/vmbridge',
+  })
+})
+
+t.test('in the unit, words of the command line stay words, and the group follows the option', async t => {
+  const options = ['--domain', 'a b', '--dns=%h', '--gateway', '$HOME', '--socket-group', 'staff', '--x="\\']
+  const unit = renderUnit(linuxDefinition({ ...choice, options }))
+  const line = /^ExecStart=.*--state-dir \S+ (.*)$/m.exec(unit)?.[1]
+  t.equal(line, '--domain "a b" --dns=%%h --gateway $$HOME --socket-group staff "--x=\\"\\\\"')
+  t.match(unit, /^SupplementaryGroups=staff$/m)
+})
+
+t.test('status tells the daemon of the service from another that has its place', async t => {
+  const service = {
+    manager: 'launchd' as const,
+    name: 'io.github.vmbridge',
+    definition: '/x.plist',
+    installed: true,
+    loaded: true,
+    enabled: false,
+    running: true,
+    pid: 7,
+    state: 'running',
+    lastExit: 'status 1',
+    control: '/c',
+    stateDir: '/s',
+    log: '/l',
+  }
+  const daemon = { version: '1.0', pid: 7, uptime: 61, networks: [] }
+  t.equal(
+    renderState(service, daemon),
+    [
+      'io.github.vmbridge (launchd)',
+      '  installed  yes, /x.plist',
+      '  loaded     yes',
+      '  at boot    no',
+      '  running    yes, PID 7',
+      '  last exit  status 1',
+      '  daemon     vmbridge 1.0, PID 7, up 1m1s',
+      '  log        /l',
+      '  leases     /s',
+      '',
+    ].join('\n'),
+  )
+  t.match(renderState(service, { ...daemon, pid: 8 }), /PID 8, up 1m1s; that is not the service\n/)
+  t.match(renderState(service, undefined), /no answer at \/c; with sudo there may be one\n/)
+})
