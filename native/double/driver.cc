@@ -15,14 +15,21 @@ void ReadsWithoutRearming() {
   Subject subject;
   Batch batch(2);
   int count = 2;
-  Say("fresh", static_cast<long>(subject.Read(&batch, &count)));
+  auto read = [&](const char* what) { Say(what, static_cast<long>(subject.Read(&batch, &count))); };
+  auto set_sizes = [&](size_t size) {
+    for (auto& packet : batch.packets) packet.vm_pkt_size = size;
+  };
+  read("fresh");
   Say("packets", count);
   count = 2;
-  Say("again", static_cast<long>(subject.Read(&batch, &count)));
+  read("as it was");
+  set_sizes(kMaxPacket);
+  read("sizes");
+  set_sizes(0);
   for (auto& buffer : batch.buffers) buffer.iov_len = kMaxPacket;
-  Say("with lengths", static_cast<long>(subject.Read(&batch, &count)));
-  for (auto& packet : batch.packets) packet.vm_pkt_size = kMaxPacket;
-  Say("with sizes", static_cast<long>(subject.Read(&batch, &count)));
+  read("lengths");
+  set_sizes(kMaxPacket);
+  read("both");
 }
 
 void ReadLimits() {

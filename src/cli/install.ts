@@ -5,6 +5,7 @@
 import { arch, release } from 'node:os'
 import { basename, isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { DEFAULT_PREFIX } from '../config/paths.js'
 import { BridgeError, UsageError } from '../errors.js'
 import { install } from '../install/install.js'
 import { runProgram } from '../install/machine.js'
@@ -12,8 +13,6 @@ import type { Kept } from '../install/removal.js'
 import { shellQuote } from '../shell.js'
 import { print, printJson } from './ask.js'
 import type { Command, Option, Parsed } from './options.js'
-
-export const DEFAULT_PREFIX = '/opt/vmbridge'
 
 export const INSTALL_OPTIONS: Record<string, Option> = {
   prefix: {

@@ -2,17 +2,12 @@
  * `vmbridge service`: has the daemon run by the system, from its boot on. On macOS that is launchd, on Linux systemd.
  */
 
+import { DEFAULT_PREFIX } from '../config/paths.js'
 import type { DaemonStatus } from '../control/api.js'
 import { ControlClient } from '../control/client.js'
 import { BridgeError, UsageError } from '../errors.js'
 import { printable } from '../printable.js'
-import {
-  checkChoice,
-  DEFAULT_PREFIX,
-  linuxDefinition,
-  macDefinition,
-  type ServiceChoice,
-} from '../service/definition.js'
+import { checkChoice, linuxDefinition, macDefinition, type ServiceChoice } from '../service/definition.js'
 import { thisHost, type Host } from '../service/host.js'
 import { Launchd } from '../service/launchd.js'
 import { waitUntilServing, type ServiceManager, type ServiceState } from '../service/manager.js'

@@ -4,7 +4,8 @@
 
 import { uninstall } from '../install/uninstall.js'
 import { print, printJson } from './ask.js'
-import { DEFAULT_PREFIX, INSTALL_OPTIONS, prefixOf, progressOf, warnOfKept } from './install.js'
+import { DEFAULT_PREFIX } from '../config/paths.js'
+import { INSTALL_OPTIONS, prefixOf, progressOf, warnOfKept } from './install.js'
 import type { Command, Parsed } from './options.js'
 
 export const command: Command = {

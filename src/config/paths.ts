@@ -30,6 +30,9 @@ export function ownPlace(uid: number = process.getuid?.() ?? 0, env: NodeJS.Proc
   }
 }
 
+/** Where `vmbridge install` puts its tree, and services look for it. */
+export const DEFAULT_PREFIX = '/opt/vmbridge'
+
 export const SOCKET_NAME = 'vmbridge.sock'
 export const CONTROL_NAME = 'control.sock'
 

@@ -29,22 +29,15 @@ export interface RunPortOptions extends PortOptions {
   fd: number
 }
 
-/** How native code makes the other half of a port, once the rest is known. */
-type MakeIo<Io> = (
-  run: Uint8Array,
-  departures: Int32Array,
-  stretches: Int32Array,
-  counters: Float64Array,
-  onRun: (end: number, now: number) => number,
-  onEnd: (reason: string) => void,
-) => Io
+/** What native code wants to make the other half of a port, besides what it reads and writes. */
+type Shared = ConstructorParameters<typeof native.TapIo> extends [number, ...infer Rest] ? Rest : never
 
 export class RunPort<Io extends RunIo = RunIo> {
   readonly port: Port
   readonly io: Io
   readonly #switch: Switch
 
-  constructor(make: MakeIo<Io>, options: PortOptions) {
+  constructor(make: (...shared: Shared) => Io, options: PortOptions) {
     const { switch: sw, port, run, onEnd } = options
     this.port = port
     this.#switch = sw
@@ -87,17 +80,20 @@ export type StreamPort = RunPort<StreamIo>
 export function streamPort(options: RunPortOptions): StreamPort {
   return onDescriptor(
     options.fd,
-    () => new RunPort((...io) => new native.StreamIo(options.fd, ...io), options),
+    () => new RunPort((...shared) => new native.StreamIo(options.fd, ...shared), options),
   )
 }
 
 export function tapPort(options: RunPortOptions): RunPort {
-  return onDescriptor(options.fd, () => new RunPort((...io) => new native.TapIo(options.fd, ...io), options))
+  return onDescriptor(
+    options.fd,
+    () => new RunPort((...shared) => new native.TapIo(options.fd, ...shared), options),
+  )
 }
 
 /** @param from an interface that runs; it is not stopped by the port's end */
 export function vmnetPort(from: VmnetInterface, options: PortOptions): RunPort<VmnetIo> {
-  const made = new RunPort((...io) => new native.VmnetIo(from, ...io), options)
+  const made = new RunPort((...shared) => new native.VmnetIo(from, ...shared), options)
   options.port.slotBytes = made.io.slotBytes()
   return made
 }

@@ -6,7 +6,7 @@ import { emitEthernet, ETHERNET_HEADER, ETHERTYPE_IPV4 } from '../wire/ethernet.
 import { emitIpv4, IPV4_HEADER, PROTOCOL_UDP } from '../wire/ipv4.js'
 import type { Mac } from '../wire/mac.js'
 import { emitUdp, UDP_HEADER } from '../wire/udp.js'
-import { emitEcho, ICMP_HEADER, PROTOCOL_ICMP } from './icmp.js'
+import { emitEcho, ICMP_HEADER, PROTOCOL_ICMP } from '../wire/icmp.js'
 
 /** Octets before the payload of a datagram, and before the data of an echo message. */
 const BEFORE_DATA = ETHERNET_HEADER + IPV4_HEADER + UDP_HEADER

@@ -47,7 +47,7 @@ import {
   icmpType,
   isEcho,
   PROTOCOL_ICMP,
-} from './icmp.js'
+} from '../wire/icmp.js'
 import { Link } from './link.js'
 import { echoFrame, udpFrame, type Addresses } from './packets.js'
 import { Watchers } from './wait.js'

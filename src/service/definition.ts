@@ -4,11 +4,10 @@
  */
 
 import { join } from 'node:path'
-import { CONTROL_NAME, controlBeside, SOCKET_NAME } from '../config/paths.js'
+import { CONTROL_NAME, controlBeside, DEFAULT_PREFIX, SOCKET_NAME } from '../config/paths.js'
 import { UsageError } from '../errors.js'
 
 export const LABEL = 'io.github.vmbridge'
-export const DEFAULT_PREFIX = '/opt/vmbridge'
 
 /** Those who may plug in: on a Mac, who could become root anyway; on Linux, who may run VMs with KVM. */
 export const MAC_GROUP = 'admin'

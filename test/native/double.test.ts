@@ -38,7 +38,14 @@ const SAYS: Record<string, string[]> = {
     'shared 1000',
     'host, same subnet 1001',
   ],
-  'reads-without-rearming': ['fresh 1000', 'packets 0', 'again 1003', 'with lengths 1003', 'with sizes 1000'],
+  'reads-without-rearming': [
+    'fresh 1000',
+    'packets 0',
+    'as it was 1003',
+    'sizes 1003',
+    'lengths 1003',
+    'both 1000',
+  ],
   'read-limits': ['none 1003', 'short buffer 1003', '173 of 1514 1000', '174 of 1514 1008', '201 1008'],
   'write-limits': [
     'none 1003',

@@ -1,7 +1,7 @@
 // The station as others on the segment meet it: ARP, echo, datagrams, and what it must not take.
 
 import t from 'tap'
-import { ECHO_REPLY, ECHO_REQUEST, echoSequence, icmpType, isEcho } from '../../src/selftest/icmp.js'
+import { ECHO_REPLY, ECHO_REQUEST, echoSequence, icmpType, isEcho } from '../../src/wire/icmp.js'
 import { echoFrame, udpFrame } from '../../src/selftest/packets.js'
 import {
   ARP_REPLY,

@@ -2,8 +2,9 @@
 // options comes to.
 
 import t from 'tap'
+import { DEFAULT_PREFIX } from '../../src/config/paths.js'
 import { renderState } from '../../src/cli/service.js'
-import { checkChoice, DEFAULT_PREFIX, linuxDefinition, macDefinition } from '../../src/service/definition.js'
+import { checkChoice, linuxDefinition, macDefinition } from '../../src/service/definition.js'
 import { renderUnit } from '../../src/service/unit.js'
 import { vmbridge } from '../cli/command.js'
 

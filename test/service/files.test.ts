@@ -1,6 +1,7 @@
 // The files that go with the service, key by key and field by field, and their command lines by the daemon's own parser:
 // a flag that is misspelt, or that the daemon has no more, fails here.
 
+import { DEFAULT_PREFIX } from '../../src/config/paths.js'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -8,7 +9,7 @@ import { readDaemonSettings } from '../../src/cli/daemon-settings.js'
 import { command } from '../../src/cli/daemon.js'
 import { parseCommand } from '../../src/cli/options.js'
 import type { DaemonSettings } from '../../src/daemon/settings.js'
-import { DEFAULT_PREFIX, linuxDefinition, macDefinition } from '../../src/service/definition.js'
+import { linuxDefinition, macDefinition } from '../../src/service/definition.js'
 import { COMMENT } from '../../src/service/launchd.js'
 import { launchdJob, newsyslogEntry, renderPlist } from '../../src/service/plist.js'
 import { renderUnit } from '../../src/service/unit.js'

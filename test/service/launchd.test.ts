@@ -1,10 +1,11 @@
 // The service on a Mac, against a launchctl of ours (fake-launchctl.ts): which verbs in which order, what is repeated
 // harmlessly, and what a person is told when launchd refuses.
 
+import { DEFAULT_PREFIX } from '../../src/config/paths.js'
 import { chmodSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { DEFAULT_PREFIX, macDefinition } from '../../src/service/definition.js'
+import { macDefinition } from '../../src/service/definition.js'
 import { COMMENT, Launchd } from '../../src/service/launchd.js'
 import { waitUntilServing } from '../../src/service/manager.js'
 import { launchdJob, newsyslogEntry, renderPlist } from '../../src/service/plist.js'

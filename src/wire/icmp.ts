@@ -1,7 +1,7 @@
 // ICMP echo over IPv4 (RFC 792). Offsets are from the start of the ICMP message.
 
-import { readU16, writeU16 } from '../wire/bytes.js'
-import { checksum } from '../wire/checksum.js'
+import { readU16, writeU16 } from './bytes.js'
+import { checksum } from './checksum.js'
 
 export const PROTOCOL_ICMP = 1
 

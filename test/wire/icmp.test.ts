@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import * as icmp from '../../src/selftest/icmp.js'
+import * as icmp from '../../src/wire/icmp.js'
 import { dirty, placed, uint16 } from '../wire/dirty.js'
 
 t.test('a header is written whole, and its checksum holds until a bit flips', async t => {
