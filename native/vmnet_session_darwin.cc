@@ -71,10 +71,7 @@ VmnetParameters Read(xpc_object_t dictionary) {
 
 }  // namespace
 
-WakePipe::~WakePipe() {
-  Close();
-  if (read_fd_ >= 0) close(read_fd_);
-}
+WakePipe::~WakePipe() { Close(); }
 
 bool WakePipe::Open() {
   int fds[2];
@@ -115,6 +112,8 @@ void WakePipe::Close() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (write_fd_ >= 0) close(write_fd_);
   write_fd_ = -1;
+  if (read_fd_ >= 0) close(read_fd_);
+  read_fd_ = -1;
 }
 
 std::shared_ptr<VmnetSession> VmnetSession::Start(const VmnetSettings& settings) {
@@ -188,13 +187,13 @@ void VmnetSession::StartInterface() {
     interface_ = interface;
     has_handle_ = true;
   }
+  Settle();
   if (interface == nullptr) {
-    // The handler may say why, and is ahead of this on its queue if it was called at once.
+    // The handler may still say why, and is ahead of this on its queue if it was called by now.
     dispatch_async(events_, ^{
       self->OnNoHandle();
     });
   }
-  Settle();
 }
 
 interface_ref VmnetSession::StartWithNetwork(xpc_object_t description,

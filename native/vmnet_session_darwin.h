@@ -80,7 +80,7 @@ class WakePipe {
   void Drain(int read_fd);
   // The end to poll; the caller closes it.
   int TakeReadEnd();
-  // No wake-up after this.
+  // No wake-up after this. Closes the read end as well, unless it was taken.
   void Close();
 
  private:
