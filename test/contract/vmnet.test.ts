@@ -1,0 +1,12 @@
+// The vmnet uplink keeps the contract, on the double of vmnet.framework.
+
+import t from 'tap'
+import { requires } from '../helpers/requires.js'
+import { VARIANT_NEEDS, variantEnv } from '../helpers/variant.js'
+import { CONTRACT_NEEDS, runContract } from './run.js'
+
+t.setTimeout(600_000)
+
+t.test('contract', { skip: requires([...CONTRACT_NEEDS, ...VARIANT_NEEDS]) }, t =>
+  runContract(t, 'vmnet', { env: variantEnv('double') }),
+)
