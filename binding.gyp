@@ -27,7 +27,8 @@
         "native/process.cc",
         "native/run_io.cc",
         "native/stream_io.cc",
-        "native/unix_socket.cc"
+        "native/unix_socket.cc",
+        "native/uv_api.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS"],
@@ -44,7 +45,14 @@
         ["OS=='linux'", { "sources": ["native/tap_linux.cc"] }],
         [
           "OS=='mac' or vmnet_double==1",
-          { "sources": ["native/vmnet_darwin.cc", "native/vmnet_session_darwin.cc"] }
+          {
+            "sources": [
+              "native/vmnet_darwin.cc",
+              "native/vmnet_interface_darwin.cc",
+              "native/vmnet_session_darwin.cc",
+              "native/wake_pipe.cc"
+            ]
+          }
         ],
         [
           "vmnet_double==1",

@@ -20,7 +20,8 @@ class Vmbridge < Formula
     # Compiles the addon and the launcher of bin/vmbridge, and then the TypeScript.
     system "npm", "ci", "--no-audit", "--no-fund"
     system "npm", "prune", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"
-    libexec.install "bin", "build", "node_modules", "package.json"
+    # All that `vmbridge install` copies from there.
+    libexec.install "bin", "build", "launchd", "node_modules", "LICENSE", "package.json"
     (libexec/"dist").install "dist/src"
     (bin/"vmbridge").write_env_script libexec/"bin/vmbridge", VMBRIDGE_NODE: Formula["node"].opt_bin/"node"
   end
@@ -28,10 +29,11 @@ class Vmbridge < Formula
   def caveats
     <<~EOS
       vmnet.framework wants root, and root must not run what lies in Homebrew's prefix, which your user can write to.
-      Once, and after every upgrade, make the root-owned copy that the service runs:
-        sudo vmbridge install
+      Once, and after every upgrade, make the root-owned copy that the service runs. It has a Node of its own, and
+      Homebrew's cannot be copied: it is linked to libraries of Homebrew's. With the one of https://nodejs.org/en/download:
+        sudo /usr/local/bin/node #{opt_libexec}/bin/vmbridge install
       Then have it started now and at every boot:
-        sudo vmbridge service install
+        sudo /opt/vmbridge/bin/vmbridge service install
       That also bridges an interface (--bridged en0), rotates the log and says what is wrong. `sudo brew services start
       vmbridge` starts the same daemon; use one of the two.
     EOS

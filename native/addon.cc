@@ -2,11 +2,14 @@
 // gives the types.
 #include <napi.h>
 
+#include <string>
+
 #include "environment.h"
 #include "link.h"
 #include "process.h"
 #include "stream_io.h"
 #include "unix_socket.h"
+#include "uv_api.h"
 #ifdef __linux__
 #include "tap_linux.h"
 #endif
@@ -21,6 +24,11 @@
 namespace {
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  if (vmbridge::Uv().missing != nullptr) {
+    Napi::Error::New(env, std::string("this Node does not export ") + vmbridge::Uv().missing)
+        .ThrowAsJavaScriptException();
+    return exports;
+  }
   env.SetInstanceData(new vmbridge::Environment(env));
   exports.Set("StreamIo", vmbridge::StreamIo::Define(env));
   exports.Set("Listener", vmbridge::Listener::Define(env));

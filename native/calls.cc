@@ -4,6 +4,7 @@
 #include <string>
 
 #include "poller.h"
+#include "uv_api.h"
 
 namespace vmbridge {
 
@@ -39,7 +40,7 @@ void CallWithScope(Napi::Env env, const Napi::FunctionReference& function,
 void ThrowSystemError(Napi::Env env, int error, const char* syscall) {
   std::string message = std::string(syscall) + ": " + strerror(error);
   Napi::Error result = Napi::Error::New(env, message);
-  result.Set("code", Napi::String::New(env, uv_err_name(-error)));
+  result.Set("code", Napi::String::New(env, Uv().err_name(-error)));
   result.Set("errno", Napi::Number::New(env, error));
   result.Set("syscall", Napi::String::New(env, syscall));
   result.ThrowAsJavaScriptException();

@@ -193,7 +193,8 @@ static int start_installed(const char* name, char self[PATH_MAX], const char* sc
   }
   if (is_privileged()) drop_foreign_variables();
   note_inherited();
-  char** args = calloc((size_t)argc + 3, sizeof *args);
+  // One more than argc needs: it may be 0, and then there is no argv[0] whose place `self` takes.
+  char** args = calloc((size_t)argc + 4, sizeof *args);
   if (args == NULL) return 1;
   // ps(1) shows what was started, not only what it is made of.
   args[0] = self;

@@ -32,8 +32,8 @@ bool Ask(int control, unsigned long command, const std::string& name, Request* r
 Link Look(int control, const std::string& name) {
   Link link;
   struct ifreq flags = {};
-  if (name.size() >= IFNAMSIZ || if_nametoindex(name.c_str()) == 0 ||
-      !Ask(control, SIOCGIFFLAGS, name, &flags, flags.ifr_name)) {
+  // Not if_nametoindex, which wants a descriptor of its own.
+  if (name.size() >= IFNAMSIZ || !Ask(control, SIOCGIFFLAGS, name, &flags, flags.ifr_name)) {
     return link;
   }
   bool up = (flags.ifr_flags & IFF_UP) != 0;
@@ -58,8 +58,9 @@ Napi::Value LinkOf(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::string name = info[0].ToString().Utf8Value();
   int control = socket(AF_INET, SOCK_DGRAM, 0);
-  Link link = control < 0 ? Link{} : Look(control, name);
-  if (control >= 0) close(control);
+  if (control < 0) return env.Undefined();
+  Link link = Look(control, name);
+  close(control);
   Napi::Object result = Napi::Object::New(env);
   result.Set("state", link.state);
   result.Set("wireless", Napi::Boolean::New(env, link.wireless));

@@ -7,9 +7,9 @@
 
 namespace vmbridge {
 
-// linkOf(name) => {state: 'missing' | 'down' | 'up', wireless: boolean}. `down` is an interface
-// that was switched off, or without a carrier: a cable that is not plugged in, Wi-Fi without a
-// network.
+// linkOf(name) => {state: 'missing' | 'down' | 'up', wireless: boolean}, or undefined when there is
+// no descriptor left to ask with. `down` is an interface that was switched off, or without a
+// carrier: a cable that is not plugged in, Wi-Fi without a network.
 Napi::Value LinkOf(const Napi::CallbackInfo& info);
 
 }  // namespace vmbridge

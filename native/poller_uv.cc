@@ -3,6 +3,7 @@
 
 #include "environment.h"
 #include "poller.h"
+#include "uv_api.h"
 
 namespace vmbridge {
 
@@ -77,7 +78,7 @@ bool Handler::Poll(Napi::Env env, int fd, int events) {
     return false;
   }
   auto* poller = new Poller(registry, this);
-  int status = uv_poll_init(registry->loop_, &poller->handle_, fd);
+  int status = Uv().poll_init(registry->loop_, &poller->handle_, fd);
   if (status != 0) {
     delete poller;
     errno = -status;
@@ -91,7 +92,7 @@ bool Handler::Poll(Napi::Env env, int fd, int events) {
 }
 
 void Handler::Watch(int events) {
-  if (poller_ != nullptr) uv_poll_start(&poller_->handle_, events, Poller::OnEvent);
+  if (poller_ != nullptr) Uv().poll_start(&poller_->handle_, events, Poller::OnEvent);
 }
 
 void Handler::Unpoll() {
@@ -107,7 +108,7 @@ void Poller::Close() {
   handler_->poller_ = nullptr;
   handler_ = nullptr;
   Unlink();
-  uv_close(reinterpret_cast<uv_handle_t*>(&handle_), [](uv_handle_t* handle) {
+  Uv().close(reinterpret_cast<uv_handle_t*>(&handle_), [](uv_handle_t* handle) {
     auto* poller = static_cast<Poller*>(handle->data);
     Registry* registry = poller->registry_;
     delete poller;
@@ -134,7 +135,7 @@ std::unique_ptr<Registry, void (*)(Registry*)> OpenRegistry(Napi::Env env) {
 }
 
 double LoopTime(Napi::Env env) {
-  return static_cast<double>(uv_now(env.GetInstanceData<Environment>()->registry->loop()));
+  return static_cast<double>(Uv().now(env.GetInstanceData<Environment>()->registry->loop()));
 }
 
 }  // namespace vmbridge

@@ -19,6 +19,7 @@
 
 #include "inherited.h"
 #include "poller.h"
+#include "uv_api.h"
 
 namespace vmbridge {
 
@@ -179,7 +180,7 @@ Napi::Value Lock(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Now(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(uv_hrtime() / 1000000));
+  return Napi::Number::New(info.Env(), static_cast<double>(Uv().hrtime() / 1000000));
 }
 
 Napi::Value SleptFor(const Napi::CallbackInfo& info) {

@@ -11,6 +11,7 @@
 
 #include "counters.h"
 #include "environment.h"
+#include "uv_api.h"
 
 namespace vmbridge {
 
@@ -198,7 +199,7 @@ bool StreamIo::Receive(Napi::Env env) {
       reset = true;  // reported once, before the bytes that are still there
       continue;
     }
-    if (errno != EAGAIN && errno != EWOULDBLOCK) End(env, uv_err_name(-errno));
+    if (errno != EAGAIN && errno != EWOULDBLOCK) End(env, Uv().err_name(-errno));
     return false;
   }
   if (received == 0) {

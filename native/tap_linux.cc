@@ -19,6 +19,7 @@
 #include <string>
 
 #include "counters.h"
+#include "uv_api.h"
 
 namespace vmbridge {
 
@@ -295,7 +296,7 @@ void TapIo::OnReady(int, bool failed) {
   if (length > 0) Walk(env, length);
   // EBADFD: the device went, as with its network namespace. EIO: it is down, and stays a port.
   bool passing = error == 0 || error == EAGAIN || error == EINTR || error == EIO;
-  if (failed || !passing) End(env, passing || error == EBADFD ? "gone" : uv_err_name(-error));
+  if (failed || !passing) End(env, passing || error == EBADFD ? "gone" : Uv().err_name(-error));
 }
 
 }  // namespace vmbridge

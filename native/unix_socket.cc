@@ -10,6 +10,8 @@
 
 #include <string>
 
+#include "uv_api.h"
+
 namespace vmbridge {
 
 namespace {
@@ -94,9 +96,11 @@ const char* BindAndListen(int fd, const std::string& path, mode_t mode, int64_t 
   errno = bind_error;
   if (bound != 0) return "bind";
   const char* failed = nullptr;
-  if (gid >= 0 && chown(path.c_str(), static_cast<uid_t>(-1), static_cast<gid_t>(gid)) != 0) {
+  // Of the socket and of nothing that a link leads to: in a folder of another's, that one may put a
+  // link in its place.
+  if (gid >= 0 && lchown(path.c_str(), static_cast<uid_t>(-1), static_cast<gid_t>(gid)) != 0) {
     failed = "chown";
-  } else if (chmod(path.c_str(), mode) != 0) {
+  } else if (fchmodat(AT_FDCWD, path.c_str(), mode, AT_SYMLINK_NOFOLLOW) != 0) {
     failed = "chmod";
   } else if (listen(fd, kBacklog) != 0) {
     failed = "listen";
@@ -179,7 +183,7 @@ Listener::Listener(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Listener>(
   on_error_ = Napi::Persistent(info[2].As<Napi::Function>());
   int fd = info[0].As<Napi::Number>().Int32Value();
   if (!Poll(env, fd, kReadable)) {
-    ThrowSystemError(env, errno, "uv_poll");
+    ThrowSystemError(env, errno, "poll");
     return;
   }
   fd_ = fd;
@@ -197,7 +201,7 @@ void Listener::OnReady(int, bool) {
     if (fd < 0) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return;
-      CallWithScope(env, on_error_, {Napi::String::New(env, uv_err_name(-errno))});
+      CallWithScope(env, on_error_, {Napi::String::New(env, Uv().err_name(-errno))});
       return;
     }
     Credentials peer = CredentialsOf(fd);

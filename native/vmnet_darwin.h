@@ -1,6 +1,5 @@
-// The vmnet uplink as JavaScript sees it: VmnetInterface starts and stops an interface of the
-// framework, VmnetIo moves its frames as framed runs. One vmnet_read or vmnet_write carries up to
-// 128 frames, straight from and into runs.
+// The frames of an interface of vmnet.framework (vmnet_interface_darwin.h) as framed runs. One
+// vmnet_read or vmnet_write carries up to 128 frames, straight from and into runs.
 //
 // In: the framework wants a buffer for each packet before it knows their lengths, so the run is
 // laid out in slots of one length and one largest packet; the switch steps from slot to slot
@@ -17,36 +16,9 @@
 #include <vector>
 
 #include "run_io.h"
-#include "vmnet_session_darwin.h"
+#include "vmnet_interface_darwin.h"
 
 namespace vmbridge {
-
-// new VmnetInterface(options, onReport: (state, status, call) => void): begins to start an
-// interface. `state` is `running`, `failed` or `stopped`; `status` is a vmnet_return_t, or 0 when
-// the framework gave none; `call` the function that it is of.
-class VmnetInterface : public Napi::ObjectWrap<VmnetInterface>, private Handler {
- public:
-  static Napi::Function Define(Napi::Env env);
-
-  explicit VmnetInterface(const Napi::CallbackInfo& info);
-  ~VmnetInterface() override;
-
-  // The session behind a value that JavaScript passes; null for anything else.
-  static std::shared_ptr<VmnetSession> Of(const Napi::Value& value);
-
- private:
-  Napi::Value Parameters(const Napi::CallbackInfo& info);
-  void Stop(const Napi::CallbackInfo&);
-  void Abandon(const Napi::CallbackInfo&) { Release(); }
-  void OnReady(int events, bool failed) override;
-  void Release();
-
-  std::shared_ptr<VmnetSession> session_;
-  int control_fd_ = -1;
-  Napi::FunctionReference on_report_;
-  // Alive until it has stopped, failed or been abandoned, whether JavaScript holds it or not.
-  Napi::ObjectReference self_;
-};
 
 class VmnetIo : public Napi::ObjectWrap<VmnetIo>, private RunIo {
  public:
@@ -85,11 +57,6 @@ class VmnetIo : public Napi::ObjectWrap<VmnetIo>, private RunIo {
   std::vector<struct vmpktdesc> packets_;
   std::vector<struct iovec> buffers_;
 };
-
-// vmnetSharedInterfaces() => string[] | undefined: what can be bridged.
-Napi::Value SharedInterfaces(const Napi::CallbackInfo& info);
-// vmnetHasNetworkObjects() => boolean: macOS 26.
-Napi::Value HasNetworkObjects(const Napi::CallbackInfo& info);
 
 }  // namespace vmbridge
 

@@ -3,15 +3,17 @@
 #include <CoreFoundation/CoreFoundation.h>
 #include <arpa/inet.h>
 #include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
 
 namespace vmbridge {
 
 namespace {
+
+// How long a start without a handle may take to say why.
+constexpr std::chrono::seconds kGrace(1);
 
 // macOS 26, by name: older systems do not have them, and an addon that is linked to them would not
 // load there. References are released by CFRelease. Older headers do not have the types either, so
@@ -71,51 +73,6 @@ VmnetParameters Read(xpc_object_t dictionary) {
 
 }  // namespace
 
-WakePipe::~WakePipe() { Close(); }
-
-bool WakePipe::Open() {
-  int fds[2];
-  if (pipe(fds) != 0) return false;
-  for (int fd : fds) {
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-  }
-  read_fd_ = fds[0];
-  write_fd_ = fds[1];
-  return true;
-}
-
-void WakePipe::Signal() {
-  if (signalled_.exchange(true)) return;
-  std::lock_guard<std::mutex> lock(mutex_);
-  // One byte into an empty pipe: it cannot be full. A reader that has gone needs no wake-up (Node
-  // ignores SIGPIPE).
-  if (write_fd_ >= 0) [[maybe_unused]]
-    ssize_t written = write(write_fd_, "", 1);
-}
-
-void WakePipe::Drain(int read_fd) {
-  char byte;
-  while (read(read_fd, &byte, 1) > 0) {
-  }
-  // After the read: a signal that came before it is answered by the look that follows.
-  signalled_ = false;
-}
-
-int WakePipe::TakeReadEnd() {
-  int fd = read_fd_;
-  read_fd_ = -1;
-  return fd;
-}
-
-void WakePipe::Close() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (write_fd_ >= 0) close(write_fd_);
-  write_fd_ = -1;
-  if (read_fd_ >= 0) close(read_fd_);
-  read_fd_ = -1;
-}
-
 std::shared_ptr<VmnetSession> VmnetSession::Start(const VmnetSettings& settings) {
   auto session = std::make_shared<VmnetSession>(settings);
   if (!session->control.Open() || !session->packets.Open()) return nullptr;
@@ -138,7 +95,7 @@ VmnetSession::~VmnetSession() {
 
 VmnetSession::Report VmnetSession::report() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return {state_, status_, call_};
+  return {state_, status_, call_, bridgeable_};
 }
 
 VmnetParameters VmnetSession::parameters() {
@@ -170,7 +127,21 @@ xpc_object_t VmnetSession::Describe() const {
   return description;
 }
 
+bool VmnetSession::CheckBridged() {
+  std::vector<std::string> names;
+  if (settings_.interface.empty() || !VmnetSharedInterfaces(&names) ||
+      std::find(names.begin(), names.end(), settings_.interface) != names.end()) {
+    return true;
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  bridgeable_ = std::move(names);
+  settled_ = true;
+  SetState(State::kFailed, VMNET_INVALID_ARGUMENT, "vmnet_copy_shared_interface_list");
+  return false;
+}
+
 void VmnetSession::StartInterface() {
+  if (!CheckBridged()) return;
   auto self = shared_from_this();
   vmnet_start_interface_completion_handler_t handler =
       ^(vmnet_return_t status, xpc_object_t parameters) {
@@ -188,12 +159,14 @@ void VmnetSession::StartInterface() {
     has_handle_ = true;
   }
   Settle();
-  if (interface == nullptr) {
-    // The handler may still say why, and is ahead of this on its queue if it was called by now.
-    dispatch_async(events_, ^{
-      self->OnNoHandle();
-    });
-  }
+  if (interface != nullptr) return;
+  // The handler may still say why.
+  std::unique_lock<std::mutex> lock(mutex_);
+  completed_.wait_for(lock, kGrace, [this] { return has_completion_; });
+  if (settled_) return;
+  settled_ = true;
+  SetState(State::kFailed, has_completion_ ? static_cast<uint32_t>(completion_) : 0u,
+           "vmnet_start_interface");
 }
 
 interface_ref VmnetSession::StartWithNetwork(xpc_object_t description,
@@ -253,15 +226,9 @@ void VmnetSession::OnStarted(vmnet_return_t status, xpc_object_t parameters) {
     has_completion_ = true;
     completion_ = status;
     if (status == VMNET_SUCCESS && parameters != nullptr) parameters_ = vmbridge::Read(parameters);
+    completed_.notify_all();
   }
   Settle();
-}
-
-void VmnetSession::OnNoHandle() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (settled_) return;
-  settled_ = true;
-  SetState(State::kFailed, 0, "vmnet_start_interface");
 }
 
 void VmnetSession::Settle() {
@@ -353,11 +320,16 @@ void VmnetSession::SetState(State state, uint32_t status, const char* call) {
 }
 
 vmnet_return_t VmnetSession::Read(struct vmpktdesc* packets, int* count) {
-  return vmnet_read(interface_, packets, count);
+  return IsRunning() ? vmnet_read(interface_, packets, count) : VMNET_INVALID_ACCESS;
 }
 
 vmnet_return_t VmnetSession::Write(struct vmpktdesc* packets, int* count) {
-  return vmnet_write(interface_, packets, count);
+  return IsRunning() ? vmnet_write(interface_, packets, count) : VMNET_INVALID_ACCESS;
+}
+
+bool VmnetSession::IsRunning() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return state_ == State::kRunning;
 }
 
 bool VmnetHasNetworkObjects() {

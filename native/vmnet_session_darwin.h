@@ -24,12 +24,14 @@
 #include <xpc/xpc.h>
 
 #include <array>
-#include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "wake_pipe.h"
 
 namespace vmbridge {
 
@@ -39,8 +41,8 @@ using Uuid = std::array<uint8_t, 16>;
 struct VmnetSettings {
   uint64_t mode = 0;      // operating_modes_t
   std::string interface;  // the interface to bridge
-  std::string
-      start;  // the gateway, the end of Apple's DHCP pool and the netmask: dotted, all or none
+  // The gateway, the end of Apple's DHCP pool and the netmask: dotted, all or none.
+  std::string start;
   std::string end;
   std::string mask;
   std::string host_address;  // host mode with a network identifier
@@ -50,8 +52,8 @@ struct VmnetSettings {
   std::optional<Uuid> network_id;
   uint64_t mtu = 0;
   bool isolate = false;
-  // By a network object of macOS 26, without Apple's DHCP server: `start` is the subnet's first
-  // address then.
+  // By a network object of macOS 26, without Apple's DHCP server: in the subnet of `start` and
+  // `mask`, whose second address is the host's.
   bool network_object = false;
 };
 
@@ -68,28 +70,6 @@ struct VmnetParameters {
   uint64_t write_max_packets = 0;
 };
 
-// Wakes the loop from another thread: a pipe that holds at most one byte.
-class WakePipe {
- public:
-  ~WakePipe();
-  // False (errno set) when there are no descriptors.
-  bool Open();
-  // From any thread.
-  void Signal();
-  // On the loop's thread, before looking for what it was woken for.
-  void Drain(int read_fd);
-  // The end to poll; the caller closes it.
-  int TakeReadEnd();
-  // No wake-up after this. Closes the read end as well, unless it was taken.
-  void Close();
-
- private:
-  std::mutex mutex_;
-  std::atomic<bool> signalled_{false};
-  int read_fd_ = -1;
-  int write_fd_ = -1;
-};
-
 class VmnetSession : public std::enable_shared_from_this<VmnetSession> {
  public:
   enum class State { kStarting, kRunning, kFailed, kStopping, kStopped };
@@ -98,6 +78,8 @@ class VmnetSession : public std::enable_shared_from_this<VmnetSession> {
     State state;
     uint32_t status;
     const char* call;
+    // What can be bridged, where the interface that was asked for cannot.
+    std::vector<std::string> bridgeable;
   };
 
   // Begins to start an interface. Null (errno set) when there are no descriptors.
@@ -120,20 +102,24 @@ class VmnetSession : public std::enable_shared_from_this<VmnetSession> {
   // stopped.
   void Abandon();
   // Stops a running interface; the state becomes kStopped, or kFailed with the framework's status.
-  // Nothing may be read or written from here on.
   void Stop();
 
-  // On the loop's thread, between kRunning and Stop. As vmnet_read and vmnet_write.
+  // On the loop's thread, as Stop and Abandon are. As vmnet_read and vmnet_write between kRunning
+  // and Stop; VMNET_INVALID_ACCESS before and after, where the framework may have no such
+  // interface.
   vmnet_return_t Read(struct vmpktdesc* packets, int* count);
   vmnet_return_t Write(struct vmpktdesc* packets, int* count);
 
  private:
+  bool IsRunning();
   void StartInterface();
+  // False, and the session has failed, when macOS lists what can be bridged and this is not among
+  // it.
+  bool CheckBridged();
   interface_ref StartWithNetwork(xpc_object_t description,
                                  vmnet_start_interface_completion_handler_t handler);
   xpc_object_t Describe() const;
   void OnStarted(vmnet_return_t status, xpc_object_t parameters);
-  void OnNoHandle();
   // Looks whether both the handle and the completion are there, and goes on.
   void Settle();
   void StopInterface();
@@ -158,6 +144,8 @@ class VmnetSession : public std::enable_shared_from_this<VmnetSession> {
   bool settled_ = false;
   bool abandoned_ = false;
   vmnet_return_t completion_ = VMNET_SUCCESS;
+  std::vector<std::string> bridgeable_;
+  std::condition_variable completed_;
 };
 
 // Whether this system has the network objects of macOS 26.

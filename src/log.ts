@@ -3,8 +3,8 @@
  * reader of stderr that stalls loses lines in the end, and never stops a frame.
  */
 
-import { closeSync, openSync } from 'node:fs'
-import { BridgeError } from './errors.js'
+import { constants, openSync } from 'node:fs'
+import { BridgeError, hasCode } from './errors.js'
 import { printable } from './printable.js'
 import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino'
 
@@ -30,33 +30,61 @@ export interface Log {
 
 /** @throws BridgeError ERR_LOG_FILE */
 export function openLog(level: LogLevel, format: LogFormat, file?: string): Log {
-  if (file !== undefined) requireWritable(file)
-  // A line is written at once if nothing is being written; minLength is 1, as with 0 flush() waits for nothing.
-  const stderr = pino.destination({ dest: file ?? 2, sync: false, minLength: 1, maxLength: MAX_WAITING })
-  // A closed stderr is no reason to stop switching.
-  stderr.on('error', () => {})
-  // Not stderr itself: pino would flush it at a fatal line, and wait for a reader that takes nothing.
+  let sink = sinkTo(file === undefined ? 2 : openFile(file))
+  // Not the sink itself: pino would flush it at a fatal line, and wait for a reader that takes nothing.
   const destination: DestinationStream = {
-    write: format === 'json' ? line => stderr.write(line) : line => stderr.write(pretty(line)),
+    write: line => sink.write(format === 'json' ? line : pretty(line)),
   }
+  const logger = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination)
   return {
-    logger: pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination),
-    reopen: () => {
-      if (file !== undefined) stderr.reopen()
+    logger,
+    reopen() {
+      if (file === undefined) return
+      const old = sink
+      try {
+        // A sink of its own: pino's, opened anew by name, closes a descriptor twice after an attempt that failed.
+        sink = sinkTo(openFile(file))
+      } catch (error) {
+        if (!(error instanceof BridgeError)) throw error
+        return logger.warn(
+          { event: 'log.reopen' },
+          `${error.message}; the log goes on in the file that was open`,
+        )
+      }
+      // What still waits for the old file is lost where that takes nothing any more.
+      old.on('error', () => old.destroy())
+      old.end()
     },
     flush: () =>
       new Promise(resolve => {
         setTimeout(resolve, FLUSH_PATIENCE)
-        stderr.flush(() => resolve())
+        sink.flush(() => resolve())
       }),
   }
 }
 
-function requireWritable(file: string): void {
+function sinkTo(fd: number): ReturnType<typeof pino.destination> {
+  // A line is written at once if nothing is being written; minLength is 1, as with 0 flush() waits for nothing.
+  const sink = pino.destination({ dest: fd, sync: false, minLength: 1, maxLength: MAX_WAITING })
+  // A closed stderr, or a full disk, is no reason to stop switching.
+  sink.on('error', () => {})
+  return sink
+}
+
+/**
+ * Opens a file to append to, without waiting for a reader of a FIFO. For root it is no symbolic link: who has the
+ * folder would choose what root writes to. What the system itself has as links, such as /dev/stdout, is followed.
+ */
+function openFile(file: string): number {
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants
+  const isAnyones = process.geteuid?.() === 0 && !file.startsWith('/dev/')
   try {
-    closeSync(openSync(file, 'a', 0o644))
+    return openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | (isAnyones ? O_NOFOLLOW : 0), 0o644)
   } catch (cause) {
-    throw new BridgeError('ERR_LOG_FILE', `cannot write ${file}: ${(cause as Error).message}`, {
+    const reason = hasCode(cause, 'ELOOP')
+      ? 'root writes it through no symbolic link'
+      : (cause as Error).message
+    throw new BridgeError('ERR_LOG_FILE', `cannot write ${file}: ${reason}`, {
       hint: 'choose another --log-file',
       cause,
     })

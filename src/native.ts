@@ -76,9 +76,15 @@ export interface VmnetInterface {
 
 /**
  * A change: `running`, `failed` or `stopped`, after the last two of which there are no more. `status` is vmnet's, or 0
- * when it gave none; `call` is the function that it is of.
+ * when it gave none; `call` is the function that it is of. `bridgeable` is what macOS lists where the interface to bridge is
+ * not among it, and else empty.
  */
-export type VmnetReport = (state: 'running' | 'failed' | 'stopped', status: number, call: string) => void
+export type VmnetReport = (
+  state: 'running' | 'failed' | 'stopped',
+  status: number,
+  call: string,
+  bridgeable: string[],
+) => void
 
 type RunIoConstructor<Io extends RunIo, Source = number> = new (
   /** A descriptor: owned from here on, unless the constructor throws. For VmnetIo an interface that runs. */
@@ -163,8 +169,8 @@ interface Native {
   now(): number
   /** Milliseconds that this machine has been asleep since it started. */
   sleptFor(): number
-  /** `down`: switched off, or without a carrier. */
-  linkOf(name: string): { state: 'missing' | 'down' | 'up'; wireless: boolean }
+  /** `down`: switched off, or without a carrier. Undefined when there is no descriptor left to ask with. */
+  linkOf(name: string): { state: 'missing' | 'down' | 'up'; wireless: boolean } | undefined
   /** A user, by name or by number. */
   userOf(name: string): { name: string; uid: number; gid: number } | undefined
   /** The number of a group, or undefined when there is none of that name. */

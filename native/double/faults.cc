@@ -74,16 +74,19 @@ bool ParseOutcome(const std::string& text, bool is_start, Outcome* outcome) {
   std::vector<std::string> parts = Split(text, ':');
   if (parts.size() == 2) {
     outcome->kind = parts[0] == "late"    ? Outcome::kLate
+                    : parts[0] == "tardy" ? Outcome::kTardy
                     : parts[0] == "delay" ? Outcome::kDelay
                                           : Outcome::kReturn;
-    bool known = is_start ? parts[0] == "late" || parts[0] == "delay" : parts[0] == "return";
+    bool is_of_start = parts[0] == "late" || parts[0] == "tardy" || parts[0] == "delay";
+    bool known = is_start ? is_of_start : parts[0] == "return";
     return known && ParseNumber(parts[1], &outcome->number);
   }
   outcome->kind = text == "ok"      ? Outcome::kOk
                   : text == "null"  ? Outcome::kNull
                   : text == "never" ? Outcome::kNever
+                  : text == "early" ? Outcome::kEarly
                                     : Outcome::kStatus;
-  if (outcome->kind == Outcome::kNull) return is_start;
+  if (outcome->kind == Outcome::kNull || outcome->kind == Outcome::kEarly) return is_start;
   return outcome->kind != Outcome::kStatus || ParseNumber(text, &outcome->number);
 }
 

@@ -5,6 +5,8 @@
 //                      STATUS     no handle, and the handler called with it (1001, …)
 //                      null       no handle, and no word from the handler
 //                      never      a handle, and no word from the handler
+//                      early      the handler called before the handle is returned
+//                      tardy:N    no handle, and the handler called with status N 200 ms later
 //                      late:N     a handle, and the handler called with status N afterwards
 //                      delay:MS   a handle, and the handler called when the interface is up, MS
 //                      later
@@ -32,7 +34,7 @@
 namespace vmnet_double {
 
 struct Outcome {
-  enum Kind { kOk, kStatus, kNull, kNever, kLate, kDelay, kReturn } kind = kOk;
+  enum Kind { kOk, kStatus, kNull, kNever, kEarly, kTardy, kLate, kDelay, kReturn } kind = kOk;
   uint32_t number = 0;  // a status, or milliseconds
 };
 

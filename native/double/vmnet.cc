@@ -2,6 +2,7 @@
 #include <vmnet/vmnet.h>
 
 #include <chrono>
+#include <future>
 #include <thread>
 
 #include "dispatch.h"
@@ -24,6 +25,15 @@ interface_ref StartInterface(vmnet_return_t checked, const Settings& settings,
   Outcome outcome = NextStart();
   StartHandler kept(handler);
   if (outcome.kind == Outcome::kNull) return nullptr;
+  if (outcome.kind == Outcome::kTardy) {
+    RetainQueue(queue);
+    std::thread([=] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      Dispatch(queue, [=] { kept(static_cast<vmnet_return_t>(outcome.number), nullptr); });
+      dispatch_release(queue);
+    }).detach();
+    return nullptr;
+  }
   if (outcome.kind == Outcome::kStatus) checked = static_cast<vmnet_return_t>(outcome.number);
   if (checked != VMNET_SUCCESS) {
     Dispatch(queue, [=] { kept(checked, nullptr); });
@@ -32,6 +42,8 @@ interface_ref StartInterface(vmnet_return_t checked, const Settings& settings,
   vmnet_interface* interface = vmnet_interface::Make(settings, CurrentFaults(), queue);
   interface->network = std::move(network);
   if (outcome.kind == Outcome::kNever) return interface;
+  std::promise<void> called;
+  std::promise<void>* early = outcome.kind == Outcome::kEarly ? &called : nullptr;
   std::thread([=] {
     if (outcome.kind == Outcome::kDelay)
       std::this_thread::sleep_for(std::chrono::milliseconds(outcome.number));
@@ -43,8 +55,10 @@ interface_ref StartInterface(vmnet_return_t checked, const Settings& settings,
       status == VMNET_SUCCESS ? interface->SetRunning() : interface->Fail();
       kept(status, parameters);
       if (parameters != nullptr) xpc_release(parameters);
+      if (early != nullptr) early->set_value();
     });
   }).detach();
+  if (early != nullptr) called.get_future().wait();
   return interface;
 }
 

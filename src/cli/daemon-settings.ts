@@ -36,13 +36,19 @@ const DHCP_OPTIONS = [
   ...(['dns', 'domain', 'lease-time'] as const),
 ]
 const DEFAULT_MODE = '0660'
+/** What lists the names that there are. */
+const LIST =
+  process.platform === 'darwin'
+    ? { users: 'dscl . -list /Users', groups: 'dscl . -list /Groups' }
+    : { users: 'getent passwd', groups: 'getent group' }
 /** (gid_t)-1 means: leave it. */
 const MAX_GID = 0xfffffffe
 /** What an interface can have with a route: /31 and /32 leave no room for VMs. */
 const LONGEST_PREFIX = 30
 const SHORTEST_PREFIX = 8
 
-export function readDaemonSettings(parsed: Parsed): DaemonSettings {
+/** @param platform whose uplink `auto` is */
+export function readDaemonSettings(parsed: Parsed, platform = process.platform): DaemonSettings {
   const { get, all, operands } = parsed
   if (operands.length > 0)
     throw new UsageError(`daemon takes no operand, but got "${operands[0]}"`, 'vmbridge daemon --help')
@@ -50,7 +56,7 @@ export function readDaemonSettings(parsed: Parsed): DaemonSettings {
   const given = all('socket').map(path => resolve(path))
   const sockets = given.length > 0 ? given : [join(place.run, SOCKET_NAME)]
   const gateway = parseGateway(get('gateway') ?? DEFAULT_GATEWAY)
-  const uplink = parseUplink(get('uplink') ?? 'auto', parsed, gateway)
+  const uplink = parseUplink(get('uplink') ?? 'auto', parsed, gateway, platform)
   if (uplink.kind === 'socket' && sockets.includes(uplink.path)) {
     throw new UsageError(
       `--uplink socket:${uplink.path} is this daemon's own --socket`,
@@ -62,9 +68,11 @@ export function readDaemonSettings(parsed: Parsed): DaemonSettings {
   const pidfile = get('pidfile')
   const logFile = get('log-file')
   const user = parseUser(get('user'))
-  // Apple's own server leases no more than ours: addresses for static use stay free.
+  // Apple's own server leases no more than ours: addresses for static use stay free. It leases from the gateway on.
   const leased = dhcp === undefined ? undefined : (dhcp.range ?? defaultRange(gateway))
-  if (uplink.kind === 'vmnet' && leased !== undefined) uplink.dhcpEnd ??= leased.last
+  const vmnet = uplink.kind === 'auto' ? uplink.vmnet : uplink.kind === 'vmnet' ? uplink : undefined
+  if (vmnet !== undefined && leased !== undefined && leased.last > gateway.address)
+    vmnet.dhcpEnd ??= leased.last
   return {
     network: {
       name: 'default',
@@ -92,25 +100,31 @@ function parseRights({ get }: Parsed): SocketRights {
   if (group === undefined) return { mode }
   const gid = /^\d+$/.test(group) ? Number(group) : native.groupId(group)
   if (gid === undefined || gid > MAX_GID)
-    throw new UsageError(`--socket-group ${group}: there is no such group`, 'getent group')
+    throw new UsageError(
+      `--socket-group ${group}: there is no such group`,
+      `another --socket-group: ${LIST.groups}`,
+    )
   return { mode, gid }
 }
 
 function parseUser(name: string | undefined): User | undefined {
   if (name === undefined) return undefined
   const user = native.userOf(name)
-  if (user === undefined) throw new UsageError(`--user ${name}: there is no such user`, 'id')
+  if (user === undefined)
+    throw new UsageError(`--user ${name}: there is no such user`, `another --user: ${LIST.users}`)
   if (user.uid === 0) throw new UsageError(`--user ${name} is root`, 'name a user without rights of its own')
   return user
 }
 
-function parseUplink(text: string, parsed: Parsed, gateway: Cidr): UplinkChoice {
+function parseUplink(text: string, parsed: Parsed, gateway: Cidr, platform: NodeJS.Platform): UplinkChoice {
   if (text === 'vmnet') return parseVmnet(parsed, gateway)
   refuseVmnetOptions(parsed, text)
   const colon = text.indexOf(':')
   const kind = colon < 0 ? text : text.slice(0, colon)
   const detail = colon < 0 ? '' : text.slice(colon + 1)
-  if ((kind === 'none' || kind === 'auto') && colon < 0) return { kind }
+  if (text === 'none') return { kind: 'none' }
+  if (text === 'auto')
+    return { kind: 'auto', vmnet: platform === 'darwin' ? parseVmnet(parsed, gateway) : undefined }
   if (kind === 'tap' && (colon < 0 || detail !== ''))
     return { kind, ...(detail === '' ? {} : { name: detail }) }
   if (kind === 'socket' && detail !== '') return { kind, path: resolve(detail) }

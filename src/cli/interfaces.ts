@@ -55,7 +55,7 @@ function bridgeable(): BridgeableInterface[] {
   }
   const all = networkInterfaces()
   return names.map(name => {
-    const { state, wireless } = native.linkOf(name)
+    const { state, wireless } = native.linkOf(name)!
     return { name, link: state, wireless, addresses: (all[name] ?? []).flatMap(({ cidr }) => cidr ?? []) }
   })
 }

@@ -4,7 +4,7 @@
  */
 
 import { defaultRange } from '../dhcp/range.js'
-import { UsageError } from '../errors.js'
+import { hasCode, UsageError } from '../errors.js'
 import { printable } from '../printable.js'
 import type { CheckResult, SelftestReport } from '../selftest/result.js'
 import { printJson } from './ask.js'
@@ -37,7 +37,7 @@ export const command: Command = {
     'interface-id': { ...VMNET_OPTIONS['interface-id'], fallback: 'a new one' },
     'network-id': { ...VMNET_OPTIONS['network-id'], fallback: 'a new one' },
     'lan-dhcp': {
-      help: 'with --mode bridged: take two leases of the DHCP server on the LAN, and give them back',
+      help: 'with --mode bridged or --uplink socket:PATH: take two leases of the DHCP server on the LAN, and give them back',
     },
     json: { help: 'print one JSON document' },
   },
@@ -63,15 +63,24 @@ export async function run(parsed: Parsed): Promise<number> {
   if (uplink.kind === 'vmnet' && uplink.mode !== 'bridged')
     uplink.dhcpEnd ??= defaultRange(gateway)?.last ?? gateway.broadcast - 1
   const json = has('json')
-  const [{ runSelftest }, { native }, { random32 }] = await Promise.all([
+  const [{ runSelftest }, { planOf }, { native }, { random32 }] = await Promise.all([
     import('../selftest/run.js'),
+    import('../selftest/lab.js'),
     import('../native.js'),
     import('../random.js'),
   ])
+  if (has('lan-dhcp') && planOf(uplink) !== 'lan')
+    throw new UsageError(
+      `--lan-dhcp is of no use with --uplink ${uplink.kind}: its addresses are our own`,
+      '--mode bridged, or --uplink socket:PATH',
+    )
   const interruption = new AbortController()
   for (const signal of SIGNALS) process.on(signal, () => interruption.abort())
-  // A reader that has enough stops nothing.
-  process.stdout.on('error', () => {})
+  // A reader that has enough stops nothing; that a line cannot be written is said when all is stopped.
+  let unwritten: Error | undefined
+  process.stdout.on('error', error => {
+    if (!hasCode(error, 'EPIPE')) unwritten ??= error
+  })
   const result = await runSelftest({
     network,
     lanDhcp: has('lan-dhcp'),
@@ -80,8 +89,9 @@ export async function run(parsed: Parsed): Promise<number> {
     report: each => (json ? undefined : say(lines(each))),
   })
   await (json ? printJson(result) : say(await summary(result)))
-  const status = result.ok ? 0 : 1
+  const status = result.ok && unwritten === undefined ? 0 : 1
   setTimeout(() => native.exitNow(status), FAREWELL).unref()
+  if (unwritten !== undefined) throw unwritten
   return status
 }
 

@@ -66,10 +66,8 @@ const FOREIGN: Record<VmnetChoice['mode'], Record<string, string>> = {
 export function refuseVmnetOptions({ get, has }: Parsed, uplink: string): void {
   const given = NAMES.find(name => get(name) !== undefined || has(name))
   if (given === undefined) return
-  throw new UsageError(
-    `--${given} is of no use with --uplink ${uplink}`,
-    'vmbridge daemon --uplink vmnet ...',
-  )
+  const where = uplink === 'auto' ? 'without --uplink vmnet' : `with --uplink ${uplink}`
+  throw new UsageError(`--${given} is of no use ${where}`, '--uplink vmnet')
 }
 
 /** @throws UsageError by the rules of vmnet: Apple's headers, and the contract that the tests hold */
@@ -83,7 +81,9 @@ export function parseVmnet(parsed: Parsed, gateway: Cidr): VmnetChoice {
   const name = get('interface')
   if (mode === 'bridged' && name === undefined)
     throw new UsageError('--mode bridged needs --interface', 'vmbridge interfaces')
+  const appleDhcp = parseAppleDhcp(parsed, mode)
   if (mode !== 'bridged') requirePrivate(gateway)
+  if (mode === 'shared' || (mode === 'host' && appleDhcp === 'on')) requirePool(gateway)
   const dhcpEnd = get('dhcp-end')
   const networkId = parseIdentifier('network-id', get('network-id'))
   const interfaceId = parseIdentifier('interface-id', get('interface-id'))
@@ -92,7 +92,7 @@ export function parseVmnet(parsed: Parsed, gateway: Cidr): VmnetChoice {
     kind: 'vmnet',
     mode,
     isolate: has('isolate'),
-    appleDhcp: parseAppleDhcp(parsed, mode),
+    appleDhcp,
     ...(name === undefined ? {} : { interface: name }),
     ...(dhcpEnd === undefined ? {} : { dhcpEnd: parseDhcpEnd(dhcpEnd, gateway) }),
     ...(interfaceId === undefined ? {} : { interfaceId }),
@@ -154,10 +154,19 @@ function requirePrivate(gateway: Cidr): void {
   )
 }
 
-/** A unique local prefix (RFC 4193) of 64 bits, with or without its /64. */
+/** Apple's DHCP pool begins behind the gateway, and is never empty. */
+function requirePool(gateway: Cidr): void {
+  if (gateway.address < gateway.broadcast - 1) return
+  throw new UsageError(
+    `--gateway ${formatCidr(gateway)} is the last address of its subnet, and vmnet leases those behind its gateway`,
+    `--gateway ${formatIpv4(gateway.network + 1)}/${gateway.prefix}`,
+  )
+}
+
+/** A unique local prefix (RFC 4193, of which fc00::/8 is not in use) of 64 bits, with or without its /64. */
 function parseUla(text: string): string {
   const prefix = text.replace(/\/64$/, '')
-  if (/^f[cd][0-9a-f]{2}(:[0-9a-f]{1,4}){0,3}::$/i.test(prefix)) return prefix.toLowerCase()
+  if (/^fd[0-9a-f]{2}(:[0-9a-f]{1,4}){0,3}::$/i.test(prefix)) return prefix.toLowerCase()
   throw new UsageError(
     `--nat66-prefix ${text} is not a unique local prefix of 64 bits (RFC 4193)`,
     '--nat66-prefix fd00:1234::',

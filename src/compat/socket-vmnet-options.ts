@@ -4,7 +4,7 @@
  */
 
 import { parseUuid } from '../uuid.js'
-import { cidr, parseIpv4, type Cidr } from '../wire/ipv4.js'
+import { cidr, formatIpv4, parseIpv4, type Cidr } from '../wire/ipv4.js'
 
 export interface SocketVmnetOptions {
   socket: string
@@ -181,7 +181,9 @@ function addresses(
   if (end === undefined) throw new SocketVmnetError(`--vmnet-dhcp-end: "${endText}" is not an IPv4 address`)
   const gateway = cidr(address, prefix)
   if (end <= address || end > gateway.broadcast)
-    throw new SocketVmnetError(`--vmnet-dhcp-end: "${endText}" is not behind the gateway in its subnet`)
+    throw new SocketVmnetError(
+      `--vmnet-dhcp-end: ${endText ?? `${formatIpv4(end)} (the default)`} is not behind the gateway ${gatewayText} in its subnet, mask ${maskText}`,
+    )
   return { gateway, dhcpEnd: end }
 }
 

@@ -85,11 +85,8 @@ export class Daemon {
     const files = [...network.sockets, this.#control?.path, pidfile].filter(path => path !== undefined)
     becomeUser(
       user,
-      {
-        // The default folder of the sockets is this program's own; any other may be anybody's.
-        folders: [network.stateDir, ...(files.some(path => dirname(path) === run) ? [run] : [])],
-        files,
-      },
+      // The default folder of the sockets is this program's own; any other may be anybody's.
+      { state: network.stateDir, files, ...(files.some(path => dirname(path) === run) ? { run } : {}) },
       this.#log,
     )
   }

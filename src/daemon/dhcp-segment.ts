@@ -179,10 +179,11 @@ function lockState(folder: string): number {
   let fd: number
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 })
-    const { O_WRONLY, O_CREAT, O_APPEND, O_NONBLOCK, W_OK, X_OK } = constants
+    const { O_WRONLY, O_CREAT, O_APPEND, O_NONBLOCK, O_NOFOLLOW, W_OK, X_OK } = constants
     accessSync(folder, W_OK | X_OK)
-    // Not waiting: in place of a file there may be a FIFO.
-    fd = openSync(join(folder, 'lock'), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, 0o600)
+    // Not waiting, and through no link: after --user the folder is not root's, and the next start is.
+    const flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOFOLLOW
+    fd = openSync(join(folder, 'lock'), flags, 0o600)
   } catch (error) {
     throw new BridgeError(
       'ERR_STATE_DIR',

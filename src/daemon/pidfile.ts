@@ -9,6 +9,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   unlinkSync,
   writeSync,
   type Stats,
@@ -29,7 +30,9 @@ export class Pidfile {
       unlock = lockFolder(path)
       refuseIfLive(path)
       const temporary = `${path}.${process.pid}`
-      this.#fd = openSync(temporary, 'w', 0o644)
+      // In a folder of another's, root must not write through a link that waits there.
+      rmSync(temporary, { force: true })
+      this.#fd = openSync(temporary, 'wx', 0o644)
       native.lock(this.#fd)
       writeSync(this.#fd, String(process.pid))
       this.#made = lstatSync(temporary)

@@ -3,10 +3,22 @@
  * since a user may not change groups). Then it tries to get root back, and fails loudly if that works.
  */
 
-import { accessSync, constants, lchownSync, lstatSync, readdirSync, readFileSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fchownSync,
+  fstatSync,
+  lchownSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { BridgeError, hasCode } from '../errors.js'
 import type { Logger } from '../log.js'
+import { shellQuote } from '../shell.js'
 
 export interface User {
   name: string
@@ -28,14 +40,20 @@ export interface Identity {
 
 /** What the user must be able to change or remove once root is gone. */
 export interface Belongings {
-  /** Folders with the files in them. */
-  folders: readonly string[]
+  /** The folder of what outlives the daemon, with the files in it; it need not be there. */
+  state: string
+  /** The default folder of the sockets, where they lie in it: it stays root's where others have things in it, too. */
+  run?: string
   files: readonly string[]
 }
 
+/** What the daemon keeps in its state folder, and the names that the parts of it have while they are written or broken. */
+const STATE_FILE = /^(lock|leases\.journal|reservations\.json|vmnet\.json)(\..*)?$/
+
 /**
  * Makes this process `user`'s. One that is already does nothing.
- * @throws BridgeError ERR_USER when it is not root's, or when root can be had again afterwards
+ * @throws BridgeError ERR_USER when it is not root's, when something else would become the user's, or when root can be
+ * had again afterwards
  */
 export function becomeUser(
   user: User,
@@ -43,17 +61,24 @@ export function becomeUser(
   log: Logger,
   self = process as unknown as Identity,
 ): void {
-  if (self.geteuid() === user.uid && self.getuid() === user.uid) return
+  if (self.geteuid() === user.uid && self.getuid() === user.uid) return warnOfCapabilities(user, log)
   if (self.geteuid() !== 0) {
     throw new BridgeError('ERR_USER', `only root can become ${user.name}`, {
       hint: 'start it with sudo, or leave --user out',
     })
   }
-  for (const folder of belongings.folders) handOverFolder(folder, user)
-  for (const file of belongings.files) handOver(file, user)
-  self.initgroups(user.name, user.gid)
-  self.setgid(user.gid)
-  self.setuid(user.uid)
+  try {
+    handOverAll(belongings, user)
+    self.initgroups(user.name, user.gid)
+    self.setgid(user.gid)
+    self.setuid(user.uid)
+  } catch (error) {
+    if (error instanceof BridgeError) throw error
+    throw new BridgeError('ERR_USER', `cannot become ${user.name}: ${(error as Error).message}`, {
+      hint: 'leave --user out, or name a user that this system, or its container, lets root become',
+      cause: error,
+    })
+  }
   checkGone(user, self)
   log.info({ event: 'daemon.user', user: user.name, uid: user.uid }, `goes on as ${user.name}, without root`)
   for (const file of belongings.files) warnOfFolder(file, user, log)
@@ -94,22 +119,74 @@ function capabilities(): bigint | undefined {
   }
 }
 
-function handOverFolder(folder: string, user: User): void {
-  try {
-    for (const name of readdirSync(folder)) handOver(join(folder, name), user)
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error
+function handOverAll({ state, run, files }: Belongings, user: User): void {
+  const stranger = handOverFolder(state, user, name => STATE_FILE.test(name))
+  if (stranger !== undefined) {
+    throw new BridgeError('ERR_USER', `${state} holds ${stranger}, so it is not given to ${user.name}`, {
+      hint: 'choose a --state-dir that holds nothing else',
+    })
   }
-  handOver(folder, user)
+  if (run !== undefined) handOverFolder(run, user, name => files.includes(join(run, name)))
+  for (const file of files) handOver(file, user)
+}
+
+/**
+ * Gives the user a folder with the files in it that are the daemon's own, unless it holds anything else: then it
+ * returns the name of that, and leaves the folder. A folder that the user has already may hold anything.
+ */
+function handOverFolder(folder: string, user: User, isOwn: (name: string) => boolean): string | undefined {
+  const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants
+  let fd: number
+  try {
+    fd = openSync(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw new BridgeError('ERR_USER', `${folder} is no folder that can be given to ${user.name}`, {
+      hint: 'choose another --state-dir; where this one is a symbolic link, what it leads to',
+      cause: error,
+    })
+  }
+  const { uid, gid } = fstatSync(fd)
+  let owner = uid
+  try {
+    // Root's for the moment: between the look at a file and the gift of it nobody else may put another in its place.
+    fchownSync(fd, 0, gid)
+    const names = readdirSync(folder)
+    const stranger = uid === user.uid ? undefined : names.find(name => !isOwn(name))
+    if (stranger !== undefined) return stranger
+    for (const name of names.filter(isOwn)) handOver(join(folder, name), user)
+    owner = user.uid
+    return undefined
+  } finally {
+    fchownSync(fd, owner, gid)
+    closeSync(fd)
+  }
 }
 
 /** The group stays: it says who may plug in. What is not there yet needs nothing. */
-function handOver(path: string, { uid }: User): void {
-  try {
-    lchownSync(path, uid, lstatSync(path).gid)
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT')) throw error
+function handOver(path: string, { name, uid }: User): void {
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  if (stats === undefined || stats.uid === uid || !(stats.isFile() || stats.isSocket())) return
+  // Whoever had the folder before may have linked a file of root's into it.
+  if (stats.nlink !== 1) {
+    throw new BridgeError(
+      'ERR_USER',
+      `${path} is not given to ${name}: it has another name, too (a hard link)`,
+      {
+        hint: `if it is the daemon's own: cp -p ${shellQuote(path)} COPY, and put the copy in its place`,
+      },
+    )
   }
+  lchownSync(path, uid, stats.gid)
+}
+
+function warnOfCapabilities({ name }: User, log: Logger): void {
+  const left = capabilities()
+  if (left === undefined || left === 0n) return
+  log.warn(
+    { event: 'daemon.capabilities', capabilities: left.toString(16) },
+    `runs as ${name} already, and keeps the capabilities that it was started with: --user gives up root only`,
+  )
 }
 
 /** A file can be removed by who may write its folder. */

@@ -53,10 +53,14 @@ export function* walk(folder: string, below = ''): Generator<Entry> {
   }
 }
 
-/** A folder with the rights of an installed one, whether it was there or not; its parents must be there. */
-export function makeFolder(path: string): void {
+/**
+ * A folder with the rights of an installed one, whether it was there or not; its parents must be there.
+ * @param made gets the path of one that was not there
+ */
+export function makeFolder(path: string, made: string[] = []): void {
   try {
     mkdirSync(path, FOLDER)
+    made.push(path)
   } catch (error) {
     if (!hasCode(error, 'EEXIST')) throw error
   }

@@ -3,7 +3,7 @@
  * it was not there before and something fails.
  */
 
-import { closeSync, lstatSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, lstatSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { BridgeError, hasCode } from '../errors.js'
 import { makeFolder, removeIfEmpty, syncFolder } from './files.js'
@@ -27,18 +27,18 @@ export function refuseForeign(prefix: string): void {
  * @throws BridgeError ERR_INSTALL_BUSY, ERR_INSTALL_WRITE, and what `work` throws
  */
 export async function withPrefix<T>(prefix: string, folders: readonly string[], work: () => T): Promise<T> {
-  const missing = missingParents(prefix)
-  const made = [...missing, ...folders].filter(path => !exists(path))
+  const made: string[] = []
   let lock: number | undefined
   try {
-    for (const path of missing) makeFolder(path)
+    for (const path of missingParents(prefix)) makeFolder(path, made)
     lock = openSync(prefix, 'r')
     await takeLock(lock, prefix)
-    for (const path of folders) makeFolder(path)
+    for (const path of folders) makeFolder(path, made)
     for (const path of made) syncFolder(dirname(path))
     return work()
   } catch (error) {
-    for (const path of made.reverse()) removeIfEmpty(path)
+    // Where another has the lock, what is empty is what that one is about to fill.
+    if (!hasCode(error, 'ERR_INSTALL_BUSY')) for (const path of made.reverse()) removeIfEmpty(path)
     throw explain(error, prefix)
   } finally {
     if (lock !== undefined) closeSync(lock)
@@ -48,10 +48,17 @@ export async function withPrefix<T>(prefix: string, folders: readonly string[], 
 /** Loaded late: where the addon does not load, it has been said why by then. */
 async function takeLock(fd: number, prefix: string): Promise<void> {
   const { native } = await import('../native.js')
-  if (native.lock(fd)) return
+  // A removal that ended meanwhile took the folder away, and the lock on that is worth nothing.
+  if (native.lock(fd) && isAt(prefix, fd)) return
   throw new BridgeError('ERR_INSTALL_BUSY', `another install or uninstall works on ${prefix}`, {
     hint: 'wait until it is done, then the same again',
   })
+}
+
+function isAt(path: string, fd: number): boolean {
+  const now = lstatSync(path, { throwIfNoEntry: false })
+  const { dev, ino } = fstatSync(fd)
+  return now?.ino === ino && now.dev === dev
 }
 
 const exists = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined

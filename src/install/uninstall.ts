@@ -1,13 +1,13 @@
 /**
- * Uninstall: removes what installs put below a prefix, by their manifests, with the folders that are empty then. What
- * somebody added or changed stays, and so do the parents of the prefix.
+ * Uninstall: removes what installs put below a prefix, by their manifests, with its folders that are empty then. What
+ * somebody added or changed stays, an empty folder, too, and so do the parents of the prefix.
  */
 
 import { lstatSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { BridgeError } from '../errors.js'
 import { removeIfEmpty, walk } from './files.js'
-import { readInstalled, VERSIONS } from './layout.js'
+import { BIN, readInstalled, VERSIONS } from './layout.js'
 import { withPrefix } from './prefix.js'
 import { removeFront, removeLeftovers, removeVersion, type Kept } from './removal.js'
 import { checkPath, checkPrefixName } from './rules.js'
@@ -41,13 +41,17 @@ export async function uninstall(given: string, progress: Progress): Promise<Unin
         if (why === 'changed') changed.push(path)
     }
     removeLeftovers(prefix, readInstalled(prefix))
-    for (const { path, stats } of walk(prefix)) if (stats.isDirectory()) removeIfEmpty(join(prefix, path))
+    for (const { path, stats } of walk(prefix))
+      if (stats.isDirectory() && OURS.test(path)) removeIfEmpty(join(prefix, path))
     const left = filesIn(prefix)
     removeIfEmpty(prefix)
     const kept = left.map((path): Kept => ({ path, why: changed.includes(path) ? 'changed' : 'added' }))
     return { prefix, removed: before.length - left.length, kept }
   })
 }
+
+/** Folders of an install, and not what somebody has beside them: the prefix may be one of several programs. */
+const OURS = new RegExp(`^(${VERSIONS}|${BIN})(/|$)`)
 
 /** Where nothing of ours is, nothing is removed. */
 function refuseWithoutInstall(prefix: string): void {

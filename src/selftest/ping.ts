@@ -6,6 +6,8 @@
 import { formatIpv4 } from '../wire/ipv4.js'
 import { Program, type Outcome } from './program.js'
 
+export const NO_PING = 'there is no ping program on this system (Debian: apt-get install iputils-ping)'
+
 /** Between two requests, in s: the least that Linux lets users have who are not root. */
 const INTERVAL = 0.2
 

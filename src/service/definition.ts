@@ -41,7 +41,9 @@ export interface ServiceDefinition {
 /** Those that say where a service's own things are: another daemon, or `status`, would look elsewhere. */
 const OWN_OPTIONS = ['socket', 'control', 'pidfile', 'state-dir', 'log-file', 'uplink', 'interface', 'user']
 
-/** @throws UsageError when `bridged` cannot name an interface, or an option is the service's own */
+const HINT = 'vmbridge service --help'
+
+/** @throws UsageError when `bridged` cannot name an interface, or an option is the service's own or no text */
 export function checkChoice({ prefix, bridged, options }: ServiceChoice, platform: NodeJS.Platform): void {
   if (!/^(\/[\w.+-]+)+$/.test(prefix) || prefix.split('/').some(part => /^\.+$/.test(part))) {
     throw new UsageError(`--prefix ${prefix} is not a plain absolute path`, `--prefix ${DEFAULT_PREFIX}`)
@@ -58,9 +60,12 @@ export function checkChoice({ prefix, bridged, options }: ServiceChoice, platfor
       throw new UsageError(`--bridged ${bridged} is not the name of an interface`, '--bridged en0')
   }
   for (const option of options) {
+    // A line of the unit would end there, and what follows be a directive; a property list cannot hold it.
+    if (/\p{Cc}/u.test(option))
+      throw new UsageError(`${JSON.stringify(option)}: no option of a service has a control character`, HINT)
     const name = /^--([^=]+)/.exec(option)?.[1]
     if (name !== undefined && OWN_OPTIONS.includes(name))
-      throw new UsageError(`--${name} is the service's own: it has a fixed place`, 'vmbridge service --help')
+      throw new UsageError(`--${name} is the service's own: it has a fixed place`, HINT)
   }
 }
 

@@ -4,7 +4,16 @@
  */
 
 import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync, chmodSync, chownSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BridgeError, hasCode } from '../errors.js'
@@ -73,19 +82,29 @@ export function readText({ root }: Host, path: string): string | undefined {
   }
 }
 
+/** Whether `path` holds `text` and is a file that root alone can change: another's, or a link, is as good as none. */
+export function isOwned(host: Host, path: string, text: string): boolean {
+  if (readText(host, path) !== text) return false
+  const stats = lstatSync(join(host.root, path))
+  const isRoots = stats.uid === 0 || process.geteuid?.() !== 0
+  return stats.isFile() && isRoots && (stats.mode & 0o777) === MODE
+}
+
+const MODE = 0o644
+
 /**
  * Makes `path` hold `text`, root's and 0644; its folder is made where it is missing. Nobody ever sees half of it, and a
  * file that says the same already stays as it is. True when it was written.
  */
 export function writeOwned(host: Host, path: string, text: string): boolean {
-  if (readText(host, path) === text) return false
+  if (isOwned(host, path, text)) return false
   const target = join(host.root, path)
   // launchd takes every *.plist of its folder: a name that begins with a dot and ends otherwise is none.
   const draft = join(dirname(target), `.${basename(target)}.${process.pid}`)
   try {
     mkdirSync(dirname(target), { recursive: true, mode: 0o755 })
-    writeFileSync(draft, text, { flag: 'wx', mode: 0o644 })
-    chmodSync(draft, 0o644)
+    writeFileSync(draft, text, { flag: 'wx', mode: MODE })
+    chmodSync(draft, MODE)
     if (process.geteuid?.() === 0) chownSync(draft, 0, 0)
     renameSync(draft, target)
   } catch (error) {

@@ -10,7 +10,16 @@
 import { join } from 'node:path'
 import { BridgeError } from '../errors.js'
 import type { ServiceDefinition } from './definition.js'
-import { readText, removeOwned, requireRoot, wordsOf, writeOwned, type Host, type Outcome } from './host.js'
+import {
+  isOwned,
+  readText,
+  removeOwned,
+  requireRoot,
+  wordsOf,
+  writeOwned,
+  type Host,
+  type Outcome,
+} from './host.js'
 import { isMissing, parsePrint, type LaunchdJob } from './launchctl-print.js'
 import { requireInstalled, type ServiceManager, type ServiceState } from './manager.js'
 import { launchdJob, newsyslogEntry, renderPlist } from './plist.js'
@@ -51,7 +60,7 @@ export class Launchd implements ServiceManager {
       did.push(`wrote ${this.#newsyslog}`)
     }
     const plist = renderPlist(launchdJob(this.definition), COMMENT)
-    if (readText(this.#host, this.#plist) !== plist) {
+    if (!isOwned(this.#host, this.#plist, plist)) {
       // launchd has read the old one, and looks at the file no more: the job must go, or it would stay as it was.
       did.push(...(await this.#bootout()))
       writeOwned(this.#host, this.#plist, plist)

@@ -30,6 +30,17 @@ export function requireTree(host: Host, prefix: string): void {
     throw new BridgeError('ERR_SERVICE_NO_TREE', `${real} is no program`, { hint: install })
   }
   const end = realpathSync(host.root)
+  const named = join(prefix, 'bin/vmbridge')
+  if (real !== join(end, named)) {
+    // The check would be of what the link leads to now, and the start of what it leads to then.
+    throw new BridgeError(
+      'ERR_SERVICE_TREE',
+      `root may not start ${named}: a symbolic link leads to ${real}`,
+      {
+        hint: `${install}, with the path that has no link in it`,
+      },
+    )
+  }
   for (let path = real; ; path = dirname(path)) {
     const { uid, mode } = lstatSync(path)
     if (uid !== 0 || (mode & GROUP_OR_OTHERS_WRITE) !== 0) {

@@ -27,7 +27,8 @@ export interface LinkWatchOptions {
 /** What the watch asks of the system; a parameter for the tests. */
 export interface WatchedSystem {
   sleptFor(): number
-  linkOf(name: string): { state: LinkState }
+  /** Undefined when it cannot be asked now. */
+  linkOf(name: string): { state: LinkState } | undefined
   /** Calls `look` every `ms`, until what it returns is called. */
   every(ms: number, look: () => void): () => void
 }
@@ -65,7 +66,7 @@ export class LinkWatch {
     const since = slept - this.#slept
     this.#slept = slept
     const before = this.#link
-    if (name !== undefined) this.#link = this.#system.linkOf(name).state
+    if (name !== undefined) this.#link = this.#system.linkOf(name)?.state ?? before
     if (this.#link !== before) onLink(this.#link, before)
     if (since >= SHORTEST_SLEEP) onWake(since)
     else onLook()

@@ -17,7 +17,6 @@ const LACKS = new Set([
   'ERR_VMNET_PERMISSION',
   'ERR_VMNET_UNSUPPORTED',
 ])
-const SHARED: VmnetChoice = { kind: 'vmnet', mode: 'shared', isolate: false, appleDhcp: 'unheard' }
 
 /** @throws BridgeError when the uplink that was asked for cannot be had */
 export async function openUplink(
@@ -35,15 +34,19 @@ export async function openUplink(
     case 'vmnet':
       return VmnetUplink.start(context, { choice, gateway })
     case 'auto':
-      return hostOrNone(gateway, context)
+      return hostOrNone(choice.vmnet, gateway, context)
   }
 }
 
-async function hostOrNone(gateway: Cidr, context: UplinkContext): Promise<Uplink> {
+async function hostOrNone(
+  vmnet: VmnetChoice | undefined,
+  gateway: Cidr,
+  context: UplinkContext,
+): Promise<Uplink> {
   try {
-    return process.platform === 'darwin'
-      ? await VmnetUplink.start(context, { choice: SHARED, gateway })
-      : new TapUplink(context, { gateway })
+    return vmnet === undefined
+      ? new TapUplink(context, { gateway })
+      : await VmnetUplink.start(context, { choice: vmnet, gateway })
   } catch (error) {
     if (!(error instanceof BridgeError) || !LACKS.has(error.code)) throw error
     context.log.warn(

@@ -8,9 +8,9 @@ import type { Port } from '../switch/port.js'
 import type { Run } from '../switch/run.js'
 import type { Switch } from '../switch/switch.js'
 
-/** `auto`: what joins the host where this system and user can have it, else none, saying what is missing. */
+/** `auto`: what joins the host where this system and user can have it (vmnet on macOS), else none, saying what is missing. */
 export type UplinkChoice =
-  | { kind: 'auto' }
+  | { kind: 'auto'; vmnet?: VmnetChoice | undefined }
   | { kind: 'none' }
   | { kind: 'tap'; name?: string }
   | { kind: 'socket'; path: string }

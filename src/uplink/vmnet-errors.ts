@@ -4,7 +4,8 @@
 
 import { networkInterfaces } from 'node:os'
 import { BridgeError } from '../errors.js'
-import type { VmnetOptions } from '../native.js'
+import type { VmnetOptions, VmnetParameters } from '../native.js'
+import { MAX_FRAME, MIN_FRAME } from '../switch/run.js'
 import { formatCidr, formatIpv4, parseCidr, parseIpv4 } from '../wire/ipv4.js'
 
 /** vmnet_return_t, from Apple's header. */
@@ -38,8 +39,8 @@ export function vmnetStatusName(status: number): string {
 /** What the errors need to know of the user and the host; a parameter for the tests. */
 export interface VmnetSurroundings {
   isRoot: boolean
-  /** What can be bridged, where macOS says. */
-  interfaces: readonly string[] | undefined
+  /** What can be bridged, where macOS said so; else empty. */
+  bridgeable: readonly string[]
   /** `192.168.105.1/24` of `bridge100` and so on: what the host's interfaces have. */
   addresses: readonly { name: string; cidr: string }[]
 }
@@ -52,7 +53,7 @@ export function explainVmnet(
   call: string,
   status: number,
   options: VmnetOptions,
-  around: VmnetSurroundings = surroundings(),
+  around: VmnetSurroundings,
 ): BridgeError {
   const said = `${call}: ${vmnetStatusName(status)}`
   const error = (code: string, message: string, hint: string): BridgeError =>
@@ -69,7 +70,7 @@ export function explainVmnet(
     )
   }
   if (status === INVALID_ARGUMENT && options.mode === 'bridged')
-    return unknownInterface(options.interface ?? '', around.interfaces, said)
+    return unknownInterface(options.interface ?? '', around.bridgeable, said)
   if (status === INVALID_ARGUMENT)
     return error(
       'ERR_VMNET_ARGUMENT',
@@ -95,22 +96,21 @@ export function vmnetTimeout(call: string, seconds: number): BridgeError {
   })
 }
 
-/** @throws BridgeError ERR_VMNET_INTERFACE when the framework lists what can be bridged, and this is not among it */
-export function checkBridgeable(name: string, interfaces: readonly string[] | undefined): void {
-  if (interfaces !== undefined && !interfaces.includes(name)) throw unknownInterface(name, interfaces)
+/** @throws BridgeError ERR_VMNET_PACKET_SIZE when the switch cannot carry what the interface does */
+export function checkPacketSize({ maxPacketSize }: VmnetParameters): void {
+  if (maxPacketSize >= MIN_FRAME && maxPacketSize <= MAX_FRAME) return
+  throw new BridgeError(
+    'ERR_VMNET_PACKET_SIZE',
+    `vmnet says that its longest packet has ${maxPacketSize} bytes, which is not from ${MIN_FRAME} to ${MAX_FRAME}`,
+    { hint: 'bridge another interface, or set --mtu 1500 in the other modes' },
+  )
 }
 
-function unknownInterface(
-  name: string,
-  interfaces: readonly string[] | undefined,
-  said?: string,
-): BridgeError {
-  const list = interfaces === undefined || interfaces.length === 0 ? undefined : interfaces.join(', ')
-  return new BridgeError(
-    'ERR_VMNET_INTERFACE',
-    `the interface ${name} cannot be bridged${said === undefined ? '' : ` (${said})`}`,
-    { hint: list === undefined ? 'vmbridge interfaces' : `--interface with one of: ${list}` },
-  )
+function unknownInterface(name: string, bridgeable: readonly string[], said: string): BridgeError {
+  return new BridgeError('ERR_VMNET_INTERFACE', `the interface ${name} cannot be bridged (${said})`, {
+    hint:
+      bridgeable.length === 0 ? 'vmbridge interfaces' : `--interface with one of: ${bridgeable.join(', ')}`,
+  })
 }
 
 function describe({ mode, interface: name, start, mask, hostAddress }: VmnetOptions): string {
@@ -130,11 +130,12 @@ function subnetTaken(
   const address = parseIpv4(options.start ?? options.hostAddress ?? '')
   const mask = parseIpv4(options.mask ?? options.hostMask ?? '')
   if (address === undefined || mask === undefined) return undefined
+  const network = (address & mask) >>> 0
+  const broadcast = (address | ~mask) >>> 0
   for (const { name, cidr } of around.addresses) {
     const other = parseCidr(cidr)
     if (other === undefined || other.prefix === 32) continue
-    const overlaps = (other.address & mask) >>> 0 === (address & mask) >>> 0
-    if (!overlaps) continue
+    if (other.network > broadcast || network > other.broadcast) continue
     return new BridgeError(
       'ERR_SUBNET_IN_USE',
       `${formatIpv4(address)} overlaps ${formatCidr(other)} of ${name} (${said})`,
@@ -150,10 +151,11 @@ function startHint({ mode }: VmnetOptions): string {
     : 'another program may own the subnet (ifconfig | grep -A 5 bridge1): choose another with --gateway'
 }
 
-function surroundings(): VmnetSurroundings {
+/** This process and this host. */
+export function surroundings(bridgeable: readonly string[]): VmnetSurroundings {
   return {
     isRoot: process.geteuid?.() === 0,
-    interfaces: undefined,
+    bridgeable,
     addresses: Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
       addresses.flatMap(({ family, cidr }) => (family === 'IPv4' && cidr !== null ? [{ name, cidr }] : [])),
     ),

@@ -3,7 +3,7 @@
  * of the interface stays the same across restarts.
  */
 
-import { mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BridgeError } from '../errors.js'
 import { parseUuid } from '../uuid.js'
@@ -29,7 +29,9 @@ export function loadIdentity(folder: string, makeUuid: () => string): VmnetIdent
   const temporary = `${path}.${process.pid}`
   try {
     mkdirSync(folder, { recursive: true, mode: 0o755 })
-    writeFileSync(temporary, `${JSON.stringify(made, null, 2)}\n`, { mode: 0o644, flush: true })
+    // Through no link: after --user the folder is not root's, and the next start is.
+    rmSync(temporary, { force: true })
+    writeFileSync(temporary, `${JSON.stringify(made, null, 2)}\n`, { flag: 'wx', mode: 0o644, flush: true })
     renameSync(temporary, path)
   } catch (error) {
     removeIfThere(temporary)

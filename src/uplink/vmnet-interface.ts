@@ -5,7 +5,7 @@
 
 import { BridgeError } from '../errors.js'
 import { native, type VmnetInterface, type VmnetOptions, type VmnetParameters } from '../native.js'
-import { checkBridgeable, explainVmnet, vmnetStatusName, vmnetTimeout } from './vmnet-errors.js'
+import { explainVmnet, surroundings, vmnetStatusName, vmnetTimeout } from './vmnet-errors.js'
 
 /** Seconds to wait for vmnet_start_interface and vmnet_stop_interface. */
 export const START_LIMIT = 10
@@ -38,9 +38,19 @@ export function startVmnet(
   limits = { start: START_LIMIT, stop: STOP_LIMIT },
 ): Promise<RunningVmnet> {
   const Interface = requireVmnet()
-  if (options.interface !== undefined) checkBridgeable(options.interface, native.vmnetSharedInterfaces())
   return new Promise((resolve, reject) => {
     let stopped = (_problem: string | undefined): void => {}
+    // First of all: without descriptors it throws, and no timer may be left behind then.
+    const made = new Interface(options, (state, status, call, bridgeable) => {
+      finish()
+      if (state === 'running') {
+        resolve({ native: made, parameters: made.parameters()!, stop: () => stop() })
+      } else if (call === 'vmnet_stop_interface' || state === 'stopped') {
+        stopped(state === 'stopped' ? undefined : `${call}: ${vmnetStatusName(status)}`)
+      } else {
+        reject(explainVmnet(call, status, options, surroundings(bridgeable)))
+      }
+    })
     const giveUp = (error: BridgeError): void => {
       finish()
       made.abandon()
@@ -55,16 +65,6 @@ export function startVmnet(
       clearTimeout(timer)
       signal.removeEventListener('abort', onAbort)
     }
-    const made = new Interface(options, (state, status, call) => {
-      finish()
-      if (state === 'running') {
-        resolve({ native: made, parameters: made.parameters()!, stop: () => stop() })
-      } else if (call === 'vmnet_stop_interface' || state === 'stopped') {
-        stopped(state === 'stopped' ? undefined : `${call}: ${vmnetStatusName(status)}`)
-      } else {
-        reject(explainVmnet(call, status, options))
-      }
-    })
     const stop = (): Promise<string | undefined> =>
       new Promise(done => {
         const limit = setTimeout(() => {

@@ -14,7 +14,7 @@ import { Port } from '../switch/port.js'
 import type { Cidr } from '../wire/ipv4.js'
 import { LinkWatch, type LinkState, type LinkWatchOptions } from './link-watch.js'
 import type { Uplink, UplinkContext, UplinkStatus, VmnetChoice } from './uplink.js'
-import { vmnetStatusName } from './vmnet-errors.js'
+import { checkPacketSize, vmnetStatusName } from './vmnet-errors.js'
 import { loadIdentity } from './vmnet-identity.js'
 import { requireVmnet, startVmnet, type RunningVmnet } from './vmnet-interface.js'
 import { vmnetAttempts } from './vmnet-options.js'
@@ -26,7 +26,6 @@ const LAST_PAUSE = 10_000
 const SETTLED = 10_000
 /** Bytes of an Ethernet header. */
 const ETHERNET_HEADER = 14
-
 /** What the uplink needs of a RunPort. */
 interface VmnetPort {
   io: { check(): void }
@@ -51,10 +50,16 @@ const SYSTEM: VmnetSystem = {
   port: vmnetPort,
   watch: options => new LinkWatch(options),
   hasNetworkObjects: () => native.vmnetHasNetworkObjects(),
-  isWireless: name => native.linkOf(name).wireless,
+  isWireless: name => native.linkOf(name)?.wireless ?? false,
   now: () => performance.now(),
   later: (ms, call) => setTimeout(call, ms),
 }
+
+/** What it could start once and may not now had root, and has given it up. */
+const hintOf = ({ code, hint }: BridgeError): string | undefined =>
+  code === 'ERR_VMNET_PERMISSION'
+    ? 'restart the daemon; one that gives root up (--user) cannot start its interface anew before macOS 26'
+    : hint
 
 export class VmnetUplink implements Uplink {
   readonly port: Port
@@ -67,12 +72,15 @@ export class VmnetUplink implements Uplink {
   #watch: Pick<LinkWatch, 'close'> | undefined
   #running: RunningVmnet | undefined
   #io: VmnetPort | undefined
+  #mtu = 0
   #runsSince = 0
   #timer: NodeJS.Timeout | undefined
   #pause = FIRST_PAUSE
   /** The stop or the start that is under way. */
   #work: Promise<void> = Promise.resolve()
   #down: string | undefined = 'not started'
+  /** Why there is no network object, as it was said. */
+  #refused: string | undefined
   #link: LinkState = 'up'
 
   /**
@@ -112,8 +120,9 @@ export class VmnetUplink implements Uplink {
     this.port = new Port({ name: `vmnet:${choice.interface ?? choice.mode}`, role: 'uplink' })
   }
 
+  /** What macOS says, not what the longest frame would have room for. */
   get mtu(): number {
-    return this.port.maxFrame - ETHERNET_HEADER
+    return this.#mtu
   }
 
   status(): UplinkStatus {
@@ -124,17 +133,19 @@ export class VmnetUplink implements Uplink {
     return { kind: 'vmnet', name, state: 'up' }
   }
 
-  async close(): Promise<void> {
+  /** Who closes it again waits for the same end. */
+  close(): Promise<void> {
     this.#watch?.close()
     clearTimeout(this.#timer)
     this.#abort.abort()
-    await this.#work
-    await this.#takeDown()
+    this.#work = this.#work.then(() => this.#takeDown())
+    return this.#work
   }
 
   /** @throws BridgeError of the last way that there was to try */
   async #bringUp(): Promise<void> {
     const { log } = this.#context
+    let refused: BridgeError | undefined
     for (const [i, options] of this.#attempts.entries()) {
       try {
         this.#running = await this.#system.start(options, this.#abort.signal)
@@ -142,15 +153,15 @@ export class VmnetUplink implements Uplink {
       } catch (error) {
         if (i === this.#attempts.length - 1 || this.#abort.signal.aborted || !(error instanceof BridgeError))
           throw error
-        log.warn(
-          { event: 'uplink.fallback', code: error.code },
-          `no network without Apple's DHCP server: ${error.message}; with one, which the guard keeps from the VMs`,
-        )
+        refused = error
       }
     }
+    if (refused !== undefined) this.#sayFallback(refused)
     const { parameters, native: source } = this.#running!
+    this.#mtu = parameters.mtu || parameters.maxPacketSize - ETHERNET_HEADER
     this.port.maxFrame = parameters.maxPacketSize
     try {
+      checkPacketSize(parameters)
       this.#io = this.#system.port(source, {
         ...this.#context,
         port: this.port,
@@ -163,8 +174,18 @@ export class VmnetUplink implements Uplink {
     this.#runsSince = this.#system.now()
     this.#down = undefined
     log.info(
-      { event: 'uplink.up', name: this.name, mac: parameters.mac, mtu: parameters.mtu },
-      `the uplink vmnet ${this.name} is up, MTU ${parameters.mtu}`,
+      { event: 'uplink.up', name: this.name, mac: parameters.mac, mtu: this.#mtu },
+      `the uplink vmnet ${this.name} is up, MTU ${this.#mtu}`,
+    )
+  }
+
+  /** Once for each reason, not for every start. */
+  #sayFallback({ code, message }: BridgeError): void {
+    if (message === this.#refused) return
+    this.#refused = message
+    this.#context.log.warn(
+      { event: 'uplink.fallback', code },
+      `no network without Apple's DHCP server: ${message}; with one, which the guard keeps from the VMs`,
     )
   }
 
@@ -243,7 +264,7 @@ export class VmnetUplink implements Uplink {
       if (this.#abort.signal.aborted) return
       const reason = error instanceof Error ? error.message : String(error)
       if (reason !== this.#down) {
-        const hint = error instanceof BridgeError ? error.hint : undefined
+        const hint = error instanceof BridgeError ? hintOf(error) : undefined
         this.#context.log.warn(
           { event: 'uplink.retry', name: this.name, reason },
           `the uplink vmnet ${this.name} does not start: ${reason}${hint === undefined ? '' : `. Try: ${hint}`}`,

@@ -122,7 +122,7 @@ const WRONG_DAEMON: Wrong[] = [
 const started = (error: Error) => ({ status: -1, stdout: '', stderr: error.message })
 
 const isRefused = async (t: Test, args: string[], says: RegExp, env: Record<string, string> = {}) => {
-  const { status, stdout, stderr } = await vmbridge(args, { env, timeoutMs: 5000 }).catch(started)
+  const { status, stdout, stderr } = await vmbridge(args, { env, timeoutMs: 20_000 }).catch(started)
   const name = JSON.stringify(args.join(' '))
   t.equal(status, 2, `${name} exits 2`)
   t.equal(stdout, '', 'nothing on stdout')

@@ -47,6 +47,16 @@ t.test('--dhcp-end ends our range as well; a range of its own wins', async t => 
   t.match(vmnet('--dhcp-range', '192.168.105.50-192.168.105.60').uplink, { dhcpEnd: 0xc0a8693c })
 })
 
+t.test('a gateway behind our range: the pool of Apple’s server is what is behind the gateway', async t => {
+  const range = ['--dhcp-range', '192.168.105.10-192.168.105.50']
+  for (const args of [[], range]) {
+    const { uplink } = vmnet('--gateway', '192.168.105.250/24', ...args)
+    t.notOk('dhcpEnd' in uplink, 'it ends with the subnet')
+  }
+  const { uplink } = vmnet('--mode', 'host', '--gateway', '192.168.105.254/24')
+  t.match(uplink, { mode: 'host', appleDhcp: 'unheard' }, 'no pool, no rule')
+})
+
 t.test('host and its identifiers', async t => {
   t.match(vmnet('--mode', 'host', '--network-id', UUID.toUpperCase(), '--isolate').uplink, {
     mode: 'host',
@@ -74,6 +84,14 @@ t.test('bridged: no DHCP server of ours unless the LAN is named', async t => {
   const lan = ['--dhcp-on-lan', '--gateway', '192.168.1.1/24', '--dhcp-range', range]
   const served = vmnet('--mode', 'bridged', '--interface', 'en0', ...lan)
   t.equal(formatIpv4Range(served.dhcp!.range!), range)
+})
+
+t.test('without a word about the uplink a Mac has vmnet in shared mode, and Linux a TAP', async t => {
+  const uplink = (platform: NodeJS.Platform, ...args: string[]) =>
+    readDaemonSettings(parseCommand(command, args, {})!, platform).network.uplink
+  t.strictSame(uplink('darwin'), { kind: 'auto', vmnet: vmnet().uplink })
+  t.match(uplink('darwin', '--no-dhcp'), { vmnet: { appleDhcp: 'on' } }, "somebody leases: Apple's server")
+  t.strictSame(uplink('linux'), { kind: 'auto', vmnet: undefined })
 })
 
 t.test('a ULA prefix, with its length or without', async t => {
@@ -114,13 +132,16 @@ const REFUSALS: [string[], RegExp][] = [
   [[...SHARED, '--interface-id', 'x'], /not a UUID/],
   [[...HOST, '--network-id', 'x'], /not a UUID/],
   [[...SHARED, '--nat66-prefix', '2001:db8::'], /not a unique local prefix/],
+  [[...SHARED, '--nat66-prefix', 'fc00:1234::'], /not a unique local prefix/],
+  [[...SHARED, '--gateway', '192.168.105.254/24'], /the last address of its subnet/],
+  [[...HOST, '--no-dhcp', '--gateway', '192.168.105.2/30'], /the last address of its subnet/],
   [[...SHARED, '--nat66-prefix', 'fd00::1'], /not a unique local prefix/],
   [[...SHARED, '--nat66-prefix', 'fd00:1:2:3:4::'], /not a unique local prefix/],
   [[...SHARED, '--vmnet-dhcp', 'maybe'], /maybe is not one of on, off/],
   [[...SHARED, '--vmnet-dhcp', 'on'], /two DHCP servers/],
   [[...HOST, '--no-dhcp', '--vmnet-dhcp', 'on', '--network-id', UUID], /does not serve/],
   [['--uplink', 'none', '--mode', 'shared'], /--mode is of no use with --uplink none/],
-  [['--isolate'], /--isolate is of no use with --uplink auto/],
+  [['--isolate'], /--isolate is of no use without --uplink vmnet/],
   [['--uplink', 'tap:x', '--dhcp-on-lan'], /--dhcp-on-lan is of no use/],
   [['--uplink', 'vmnet:x'], /vmnet:x is not/],
   [['--user', 'root'], /is root/],

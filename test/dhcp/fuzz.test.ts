@@ -9,7 +9,7 @@ import { checksum, pseudoHeader4 } from '../../src/wire/checksum.js'
 import { formatIpv4 } from '../../src/wire/ipv4.js'
 import { Client, ip, range, Segment, type Received } from './segment.js'
 
-t.setTimeout(300_000)
+t.setTimeout(900_000)
 
 const MESSAGES = 1_000_000
 const BATCH = 500

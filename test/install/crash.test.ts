@@ -125,6 +125,8 @@ t.test('an uninstall that is cut off after any change is finished by the next', 
     if (!reached) break
     count = at
     if (at % 2 === 0) await withoutSync(installs(prefix, one, '1.0.0'))
+    // The last change of all: nothing tells of an empty folder that it was an install's.
+    if (contents(prefix) === '') continue
     const { kept } = await uninstall(prefix, () => {})
     if (kept.length > 0 || contents(prefix) !== 'nothing') t.fail(`call ${at}: ${JSON.stringify(kept)}`)
   }

@@ -1,16 +1,37 @@
 // Where tests install: a folder that root alone can change up to /, as an install wants it (so not below /tmp), and a
 // package that is small, with a stand-in for the interpreter, for what needs many installs.
 
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Machine } from '../../src/install/machine.js'
 import type { Scope } from '../helpers/daemon.js'
 import { ROOT } from '../helpers/root.js'
 
+const PREFIX = 'vbt-install-'
+const MADE = /^vbt-install-(\d+)-/
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+/** A folder is named after the process that made it, so that one left by a test that was killed is known, and goes. */
+function removeStale(): void {
+  for (const name of readdirSync('/opt')) {
+    const [, maker] = MADE.exec(name) ?? []
+    if (maker !== undefined && !isAlive(Number(maker)))
+      rmSync(join('/opt', name), { recursive: true, force: true })
+  }
+}
+
 /** A fresh folder of root's that anybody may enter; gone with the test. */
 export function rootsFolder(t: Scope): string {
   mkdirSync('/opt', { recursive: true })
-  const folder = mkdtempSync('/opt/vbt-install-')
+  removeStale()
+  const folder = mkdtempSync(`/opt/${PREFIX}${process.pid}-`)
   chmodSync(folder, 0o755)
   const remove = () => rmSync(folder, { recursive: true, force: true })
   process.once('exit', remove)

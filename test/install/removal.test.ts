@@ -9,6 +9,8 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -16,6 +18,8 @@ import {
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { install } from '../../src/install/install.js'
+import { withPrefix } from '../../src/install/prefix.js'
+import type { Machine } from '../../src/install/machine.js'
 import { uninstall } from '../../src/install/uninstall.js'
 import { native } from '../../src/native.js'
 import { scratch } from '../cli/command.js'
@@ -89,7 +93,10 @@ t.test('what somebody added or changed stays and is named', { skip }, async t =>
   t.strictSame(named('changed'), changed.sort())
   t.strictSame(remaining(prefix), [...added, link, ...changed].sort(), 'and nothing else is there')
   t.ok(removed > 5)
-  t.notOk(existsSync(join(prefix, 'empty')), 'empty folders go')
+  t.ok(
+    existsSync(join(prefix, 'empty')),
+    "an empty folder that is not of the install's own is somebody's, too",
+  )
   t.equal(readFileSync(outside, 'utf8'), 'not ours')
   await t.rejects(
     uninstall(prefix, quiet),
@@ -200,6 +207,63 @@ t.test('two do not work on one prefix at a time', { skip }, async t => {
   t.strictSame(remaining(prefix), before)
 })
 
+t.test('of two first installs, the one that waits takes nothing from the other', { skip }, async t => {
+  const prefix = join(rootsFolder(t), 'new')
+  const folders = [join(prefix, 'versions')]
+  const late = withPrefix(prefix, folders, () => t.fail('the other has the lock'))
+  // It has made the prefix by now, and goes for the lock when this turn of the loop ends.
+  const fd = openSync(prefix, 'r')
+  t.teardown(() => closeSync(fd))
+  t.ok(native.lock(fd))
+  await t.rejects(late, { code: 'ERR_INSTALL_BUSY' })
+  t.ok(existsSync(prefix), 'empty as it is')
+})
+
+t.test('the lock on a prefix that was removed meanwhile is none on the new one', { skip }, async t => {
+  const prefix = join(rootsFolder(t), 'new')
+  const late = withPrefix(prefix, [], () => t.fail('it has the lock on nothing'))
+  rmdirSync(prefix)
+  await t.rejects(late, { code: 'ERR_INSTALL_BUSY' }, 'gone')
+  const later = withPrefix(prefix, [], () => t.fail('it has the lock on nothing'))
+  // Kept, so that the new folder is known by another number.
+  renameSync(prefix, `${prefix}.old`)
+  mkdirSync(prefix)
+  await t.rejects(later, { code: 'ERR_INSTALL_BUSY' }, 'another')
+})
+
+t.test('folders that are not of an install stay, though they are empty', { skip }, async t => {
+  const { prefix } = await installed(t)
+  for (const name of ['another/log', 'binaries', 'versions/mine'])
+    mkdirSync(join(prefix, name), { recursive: true })
+  await uninstall(prefix, quiet)
+  t.strictSame(readdirSync(prefix).sort(), ['another', 'binaries'])
+  t.ok(existsSync(join(prefix, 'another/log')))
+})
+
+t.test(
+  'a file system that is read-only is told of, and no bug',
+  { skip: requires(['linux', 'root', 'unshare', 'mount']) },
+  async t => {
+    const folder = rootsFolder(t)
+    const script = 'mount -t tmpfs -o ro,mode=755 none "$1" && exec "$2" install --prefix "$1/new"'
+    const argv = [
+      'unshare',
+      '--mount',
+      '--propagation',
+      'private',
+      'sh',
+      '-c',
+      script,
+      'sh',
+      folder,
+      VMBRIDGE,
+    ]
+    const { status, stderr } = await execute(argv, { timeoutMs: 120_000 })
+    t.equal(status, 1)
+    t.match(stderr, /^vmbridge: cannot change what is in \S+\/new: EROFS[^\n]+\n {2}try: [^\n]+\n$/)
+  },
+)
+
 t.test('what an install needs and is not there is named before anything is made', { skip }, async t => {
   const top = rootsFolder(t)
   const cases: [path: string, code: string, says: RegExp][] = [
@@ -227,6 +291,20 @@ t.test('what an install needs and is not there is named before anything is made'
   symlinkSync('/etc/shadow', join(root, 'dist/src/link.js'))
   await t.rejects(tryInstall(root), { code: 'ERR_INSTALL_SOURCE', message: /link\.js is no regular file/ })
   t.strictSame(readdirSync(top), [])
+})
+
+t.test("libraries of the addon's own are looked at as the interpreter's are", { skip }, async t => {
+  const prefix = join(rootsFolder(t), 'new')
+  const { root, node } = smallPackage(scratch(t), '1.0.0')
+  const machine = agreeable('1.0.0')
+  const said = (argv: readonly string[]) =>
+    argv.at(-1) === join(root, 'build/Release/vmbridge.node') ? '\tlibx.so => /home/joe/libx.so (0x1)\n' : ''
+  const run: Machine['run'] = argv => ({ ...machine.run(argv), ...(said(argv) && { stdout: said(argv) }) })
+  await t.rejects(install({ prefix, root, node, machine: { ...machine, run }, progress: quiet }), {
+    code: 'ERR_INSTALL_NODE',
+    message: /vmbridge\.node cannot be copied: .*\/home\/joe\/libx\.so/,
+  })
+  t.notOk(existsSync(prefix))
 })
 
 t.test('a tree that does not start is not switched to, and nothing of it stays', { skip }, async t => {

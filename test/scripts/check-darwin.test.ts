@@ -61,7 +61,7 @@ function project(t: Test, changes: Record<string, string> = {}): string {
   const files: Record<string, string> = {
     'binding.gyp': JSON.stringify(BINDING),
     'common.c':
-      'int napi_make(int); int uv_close(int);\nint common(void) { return napi_make(1) + uv_close(2); }\n',
+      'int napi_make(int);\nconst char* uv = "uv_close";\nint common(void) { return napi_make(1); }\n',
     'only_mac.c': '#include <vmnet/vmnet.h>\nint mac(void) { return vmnet_old(3); }\n',
     'only_linux.c': '#error this is not built on a Mac\n',
     'tool.c': 'int puts(const char*);\nint main(void) { return puts("ok"); }\n',
@@ -137,7 +137,7 @@ t.test('a project', { skip: requires(NEEDS) }, async t => {
       )
       t.match(stdout, new RegExp(`^${architecture} tool: macOS 12\\.0 or later; .*libSystem \\d+$`, 'm'))
     }
-    t.match(stdout, /from the libuv in Node 1: uv_close$/m)
+    t.match(stdout, /looked up by dlsym in Node, from its libuv: uv_close$/m)
     t.match(stdout, /^check-darwin: ok$/m)
   })
 
@@ -149,9 +149,14 @@ t.test('a project', { skip: requires(NEEDS) }, async t => {
     ])
   })
 
-  await t.test('that takes from libuv what is not exported fails', async t => {
-    const inside = 'int uv__inside(int);\nint mac(void) { return uv__inside(3); }\n'
-    await refuses(t, { 'only_mac.c': inside }, [/nobody exports _uv__inside/])
+  await t.test('that leaves more than N-API to be looked up fails, be it of libuv', async t => {
+    const direct = 'int uv_close(int);\nint mac(void) { return uv_close(3); }\n'
+    await refuses(t, { 'only_mac.c': direct }, [/nobody exports _uv_close/])
+  })
+
+  await t.test('that looks up in libuv what is not exported fails', async t => {
+    const inside = 'const char* mac(void) { return "uv__inside"; }\n'
+    await refuses(t, { 'only_mac.c': inside }, [/looks up what libuv does not export: uv__inside/])
   })
 
   await t.test('whose executable leaves a name to be looked up fails', async t => {

@@ -10,6 +10,7 @@ import { ROOT } from '../helpers/root.js'
 type Step = { uses?: string; run?: string; if?: string; id?: string; env?: Record<string, string> }
 type Job = {
   'runs-on': string
+  if?: string
   'timeout-minutes'?: number
   needs?: string
   strategy?: { matrix?: { os?: string[] } }
@@ -75,6 +76,7 @@ t.test('every macOS in use, and each network with the selftest and with guests',
   const macos = workflows.get('macos.yml')!
   t.strictSame(macos.jobs['mac'].strategy?.matrix?.os, ['macos-14', 'macos-15', 'macos-26'])
   t.equal(macos.jobs['mac'].needs, 'guest', 'the guest comes from a job on Linux')
+  t.equal(macos.jobs['mac'].if, '${{ !cancelled() }}', 'whose failure hides nothing of what needs no guest')
   const steps = macos.jobs['mac'].steps
   for (const mode of ['shared', 'host']) {
     t.ok(

@@ -178,7 +178,9 @@ t.test('wrong usage is status 2; the environment of a daemon does not count', as
     [['--uplink', 'tun'], /--uplink tun is not/],
     [['--mode', 'host', '--uplink', 'tap'], /--mode is of no use with --uplink tap/],
     [['--uplink', 'vmnet', '--mode', 'bridged'], /needs --interface/],
+    [['--mode', 'host', '--uplink', 'auto'], /--mode is of no use without --uplink vmnet/],
     [['--dhcp-on-lan'], /Unknown option/],
+    [['--lan-dhcp', '--uplink', 'none'], /--lan-dhcp is of no use with --uplink none/],
   ] as const) {
     const { status, stderr } = await vmbridge(['selftest', ...args])
     t.equal(status, 2, stderr)
@@ -191,4 +193,15 @@ t.test('wrong usage is status 2; the environment of a daemon does not count', as
   }
   const { status, stderr } = await vmbridge(['selftest', '--uplink', 'none'], { env, timeoutMs: LIMIT })
   t.equal(status, 0, stderr)
+})
+
+t.test('a report that cannot be written is a failure', { skip: requires(['linux']) }, async t => {
+  for (const format of [[], ['--json']]) {
+    const argv = [VMBRIDGE, 'selftest', '--uplink', 'none', ...format]
+    const { status, stderr } = await execute(['sh', '-c', 'exec "$@" >/dev/full', 'sh', ...argv], {
+      timeoutMs: LIMIT,
+    })
+    t.equal(status, 1)
+    t.equal(stderr, 'vmbridge: cannot write the output: ENOSPC: no space left on device, write\n')
+  }
 })

@@ -5,6 +5,7 @@ import t from 'tap'
 import { DEFAULT_PREFIX } from '../../src/config/paths.js'
 import { renderState } from '../../src/cli/service.js'
 import { checkChoice, linuxDefinition, macDefinition } from '../../src/service/definition.js'
+import { thisHost } from '../../src/service/host.js'
 import { renderUnit } from '../../src/service/unit.js'
 import { vmbridge } from '../cli/command.js'
 
@@ -57,6 +58,31 @@ t.test('a prefix is a plain path', async t => {
   t.match(macDefinition({ ...choice, prefix: '/usr/local/vm-bridge_1.0' }), {
     program: '/usr/local/vm-bridge_1.0/bin/vmbridge',
   })
+})
+
+t.test("the places and the user are the service's own", async t => {
+  for (const name of ['socket', 'control', 'pidfile', 'state-dir', 'log-file', 'uplink', 'interface', 'user'])
+    for (const options of [[`--${name}`, 'x'], [`--${name}=x`]])
+      t.throws(() => checkChoice({ ...choice, options }, 'linux'), { code: 'ERR_USAGE' }, options[0])
+})
+
+t.test("the system's programs see nothing of the caller's environment", async t => {
+  process.env['VBT_CALLERS'] = 'own'
+  t.teardown(() => delete process.env['VBT_CALLERS'])
+  const { status, stdout } = await thisHost.run('/usr/bin/env', [])
+  t.equal(status, 0)
+  t.match(stdout, /^PATH=\/usr\/bin:\/bin:\/usr\/sbin:\/sbin$/m)
+  t.notMatch(stdout, /VBT_CALLERS|^HOME=/m)
+})
+
+t.test('no option can hold more than a word of the definition', async t => {
+  for (const option of ['--domain=a\nExecStartPre=/bin/sh', 'a\u0000', '\u001b[0m', 'a\r', 'a\u007f'])
+    t.throws(
+      () => checkChoice({ ...choice, options: ['--domain', option] }, 'linux'),
+      { code: 'ERR_USAGE', message: /control character/ },
+      JSON.stringify(option),
+    )
+  t.doesNotThrow(() => checkChoice({ ...choice, options: ['--domain', 'a b;\u00e9 "\''] }, 'linux'))
 })
 
 t.test('in the unit, words of the command line stay words, and the group follows the option', async t => {

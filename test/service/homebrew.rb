@@ -60,6 +60,7 @@ class Formula
 
   def version = self.class.said[:url][/v([\d.]+)\.tar\.gz\z/, 1]
   def libexec = Keg.new("LIBEXEC")
+  def opt_libexec = Keg.new("OPT/vmbridge/libexec")
 
   def shell_output(command)
     output = `#{command}`

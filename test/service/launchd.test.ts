@@ -2,7 +2,16 @@
 // harmlessly, and what a person is told when launchd refuses.
 
 import { DEFAULT_PREFIX } from '../../src/config/paths.js'
-import { chmodSync, readdirSync, statSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { macDefinition } from '../../src/service/definition.js'
@@ -220,11 +229,67 @@ t.test("a tree that is not there, or not root's alone, is not started", { skip }
       message: new RegExp(`from ${real}: others`),
     })
     chmodSync(real, mode)
+    chownSync(real, 501, 0)
+    await t.rejects(service.install(), {
+      code: 'ERR_SERVICE_TREE',
+      message: new RegExp(`from ${real}: user 501 owns it`),
+    })
+    chownSync(real, 0, 0)
   }
   chmodSync(join(mac.root, '/opt/vmbridge/bin/vmbridge'), 0o644)
   await t.rejects(service.install(), { code: 'ERR_SERVICE_NO_TREE', message: /is no program/ })
   t.equal(mac.read(PLIST), undefined)
 })
+
+t.test(
+  'a program that is reached by a link is not started: the link may lead elsewhere at the next boot',
+  { skip },
+  async t => {
+    const { mac, definition, service } = setUp(t)
+    const at = (path: string) => join(mac.root, path)
+    mkdirSync(at('/Users'))
+    symlinkSync(at('/opt/vmbridge'), at('/Users/tree'))
+    const refusal = {
+      code: 'ERR_SERVICE_TREE',
+      message: /a symbolic link leads to .*\/opt\/vmbridge\/bin\/vmbridge$/,
+    }
+    await t.rejects(new Launchd(mac, definition, '/Users/tree').install(), refusal)
+    const program = at('/opt/vmbridge/bin/vmbridge')
+    renameSync(program, at('/opt/vmbridge/program'))
+    symlinkSync('../program', program)
+    await t.rejects(service.install(), {
+      code: 'ERR_SERVICE_TREE',
+      message: /a symbolic link leads to .*\/program$/,
+    })
+    t.equal(mac.read(PLIST), undefined)
+  },
+)
+
+t.test(
+  'a definition that is not a file of root alone is written anew, whatever it says',
+  { skip },
+  async t => {
+    const { mac, service } = setUp(t)
+    await service.install()
+    const plist = join(mac.root, PLIST)
+    const text = mac.read(PLIST)
+    const did = [`stopped ${NAME}`, `wrote ${PLIST}`, `started ${NAME}`]
+    const check = async (what: string) => {
+      t.strictSame(await service.install(), did, what)
+      const stats = lstatSync(plist)
+      t.match([stats.isFile(), stats.uid, stats.mode & 0o777], [true, 0, 0o644], what)
+      t.equal(mac.read(PLIST), text)
+      t.strictSame(await service.install(), [])
+    }
+    chmodSync(plist, 0o666)
+    await check('of a mode that lets others write')
+    chownSync(plist, 501, 0)
+    await check("another's")
+    renameSync(plist, join(mac.root, 'elsewhere'))
+    symlinkSync(join(mac.root, 'elsewhere'), plist)
+    await check('a link')
+  },
+)
 
 t.test('started is what answers under the PID that the manager knows', { skip }, async t => {
   const { mac, service } = setUp(t)

@@ -13,13 +13,13 @@ function watching(t: Test, name?: string) {
   }
   const system = {
     slept: 1_000_000,
-    state: 'up' as LinkState,
+    state: 'up' as LinkState | undefined,
     asked: [] as string[],
     looks: 0,
     sleptFor: () => system.slept,
     linkOf(which: string) {
       system.asked.push(which)
-      return { state: system.state }
+      return system.state === undefined ? undefined : { state: system.state }
     },
     every(ms: number, call: () => void) {
       t.equal(ms, 2000)
@@ -78,11 +78,20 @@ t.test('nothing is looked at once it is closed', async t => {
   t.strictSame(events, [])
 })
 
+t.test('an interface that cannot be asked is as it was', async t => {
+  const { clock, system, events } = watching(t, 'en0')
+  for (const state of [undefined, 'down', undefined, 'down', undefined, 'up'] as const) {
+    system.state = state
+    clock.advance(2000)
+  }
+  t.strictSame(events, ['up to down', 'down to up'])
+})
+
 t.test('the system itself: time asleep does not go back, and the loopback interface is no radio', async t => {
   const before = native.sleptFor()
   t.ok(before >= 0 && native.sleptFor() >= before)
   const loopback = process.platform === 'linux' ? 'lo' : 'lo0'
-  t.equal(native.linkOf(loopback).wireless, false)
+  t.equal(native.linkOf(loopback)?.wireless, false)
   t.strictSame(native.linkOf('no-such-if0'), { state: 'missing', wireless: false })
   t.strictSame(native.linkOf('a-name-far-longer-than-any'), { state: 'missing', wireless: false })
 })

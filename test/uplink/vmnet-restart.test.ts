@@ -24,6 +24,14 @@ const BRIDGED: VmnetChoice = {
   appleDhcp: 'off',
 }
 
+function gate(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => {}
+  const promise = new Promise<void>(open => (resolve = open))
+  return { promise, resolve }
+}
+
+const busy = () => new BridgeError('ERR_VMNET_SHARING_BUSY', 'busy', { hint: 'wait' })
+
 class FakeMac implements VmnetSystem {
   /** What comes of the next starts; when they are used up, every start works. */
   outcomes: (BridgeError | 'ok' | 'hang')[] = []
@@ -33,10 +41,16 @@ class FakeMac implements VmnetSystem {
   ports = 0
   checks = 0
   stopProblem: string | undefined
+  /** What a start, and a stop, waits for. */
+  starts: Promise<void> | undefined
+  stopped: Promise<void> | undefined
   watched: LinkWatchOptions | undefined
   wireless = false
   objects = false
+  parameters = { mtu: 1500, maxPacketSize: 1514, mac: '66:00:00:00:00:01' }
   time = 0
+  /** What was logged. */
+  said: string[] = []
   pauses: number[] = []
   #due: (() => void) | undefined
   #end: ((reason: string) => void) | undefined
@@ -49,12 +63,14 @@ class FakeMac implements VmnetSystem {
         signal.addEventListener('abort', () => reject(new BridgeError('ERR_VMNET_ABORTED', 'given up'))),
       )
     if (outcome instanceof BridgeError) throw outcome
+    await this.starts
     this.running++
     return {
       native: {} as VmnetInterface,
-      parameters: { mtu: 1500, maxPacketSize: 1514, mac: '66:00:00:00:00:01' },
+      parameters: this.parameters,
       stop: async () => {
         await turn()
+        await this.stopped
         this.running--
         return this.stopProblem
       },
@@ -99,7 +115,7 @@ class FakeMac implements VmnetSystem {
 async function up(t: Test, choice = SHARED, prepare: (mac: FakeMac) => void = () => {}) {
   const mac = new FakeMac()
   prepare(mac)
-  const said: string[] = []
+  const { said } = mac
   const note =
     (level: string) =>
     ({ event }: { event: string }, line: string) =>
@@ -123,6 +139,42 @@ t.test('up: the port has the largest packet of the interface, and the network it
   t.equal(uplink.mtu, 1500)
   t.strictSame(uplink.status(), { kind: 'vmnet', name: 'shared', state: 'up' })
   t.strictSame(events(), ['info uplink.up'])
+  await uplink.close()
+})
+
+t.test('the MTU is what macOS says, also where the longest packet has room for more', async t => {
+  const { mac, uplink } = await up(
+    t,
+    SHARED,
+    mac => (mac.parameters = { ...mac.parameters, maxPacketSize: 1518 }),
+  )
+  t.equal(uplink.mtu, 1500)
+  t.equal(uplink.port.maxFrame, 1518)
+  mac.parameters = { ...mac.parameters, mtu: 0, maxPacketSize: 9014 }
+  mac.fail(1001)
+  await mac.elapse()
+  t.equal(uplink.mtu, 9000, 'where it does not say: what there is room for')
+  await uplink.close()
+})
+
+t.test('a longest packet that the switch cannot carry is an error, and stops the interface', async t => {
+  for (const maxPacketSize of [0, 13, 65_537, 70_000, 1e9]) {
+    let fake: FakeMac | undefined
+    await t.rejects(
+      up(t, SHARED, mac => {
+        fake = mac
+        mac.parameters = { ...mac.parameters, maxPacketSize }
+      }),
+      { code: 'ERR_VMNET_PACKET_SIZE', message: new RegExp(String(maxPacketSize)), hint: /./ },
+    )
+    t.equal(fake!.running, 0)
+  }
+  const { uplink } = await up(
+    t,
+    SHARED,
+    mac => (mac.parameters = { ...mac.parameters, maxPacketSize: 65_536 }),
+  )
+  t.equal(uplink.port.maxFrame, 65_536)
   await uplink.close()
 })
 
@@ -161,6 +213,37 @@ t.test('a sleep restarts it, and says how long it was', async t => {
   await uplink.close()
 })
 
+t.test('a sleep while it starts anew: the start that works is left alone', async t => {
+  const { mac, uplink } = await up(t)
+  const starting = gate()
+  mac.starts = starting.promise
+  mac.fail(1001)
+  await mac.elapse()
+  t.equal(mac.started.length, 2, 'under way')
+  mac.watched!.onWake(60_000)
+  starting.resolve()
+  await mac.elapse()
+  await mac.elapse()
+  t.equal(mac.started.length, 2)
+  t.equal(mac.running, 1)
+  t.match(uplink.status(), { state: 'up' })
+  await uplink.close()
+})
+
+t.test('a stop that takes longer than the pause is waited for: two cannot have one subnet', async t => {
+  const { mac, uplink } = await up(t)
+  const stopping = gate()
+  mac.stopped = stopping.promise
+  mac.fail(1001)
+  await mac.elapse()
+  t.equal(mac.started.length, 1)
+  stopping.resolve()
+  for (let i = 0; i < 5; i++) await turn()
+  t.equal(mac.started.length, 2)
+  t.equal(mac.running, 1)
+  await uplink.close()
+})
+
 t.test('the bridged interface goes: tried until it is back, and said once for each reason', async t => {
   const { mac, uplink, events } = await up(t, BRIDGED)
   t.equal(mac.watched!.interface, 'en0')
@@ -179,7 +262,7 @@ t.test('the bridged interface goes: tried until it is back, and said once for ea
 })
 
 t.test('a carrier that is lost is said; one that is back restarts it', async t => {
-  const { mac, uplink, events } = await up(t, BRIDGED)
+  const { mac, uplink, events, said } = await up(t, BRIDGED)
   mac.watched!.onLink('down', 'up')
   t.match(uplink.status(), { state: 'down', detail: 'en0 has no carrier' })
   t.equal(mac.running, 1, 'it runs on')
@@ -188,14 +271,16 @@ t.test('a carrier that is lost is said; one that is back restarts it', async t =
   t.match(uplink.status(), { state: 'up' })
   t.equal(mac.started.length, 2)
   t.strictSame(events(), ['info uplink.up', 'warn uplink.link', 'warn uplink.down', 'info uplink.up'])
+  t.match(said[2], /en0 has a carrier again/)
+  mac.watched!.onLink('up', 'missing')
+  t.match(said.at(-1), /en0 is back/)
   await uplink.close()
 })
 
 t.test('pauses grow from a quarter of a second to ten, and begin anew after a good run', async t => {
-  const busy = new BridgeError('ERR_VMNET_SHARING_BUSY', 'busy', { hint: 'wait' })
   const { mac, uplink } = await up(t)
   mac.time = 20_000
-  mac.outcomes = Array.from({ length: 8 }, () => busy)
+  mac.outcomes = Array.from({ length: 8 }, busy)
   mac.fail(1001)
   for (let i = 0; i < 9; i++) await mac.elapse()
   t.strictSame(mac.pauses, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000])
@@ -218,6 +303,8 @@ t.test('closed while it is down, while it starts, and twice', async t => {
   t.equal(mac.running, 0, 'no start after the end')
   t.equal(mac.started.length, 1)
   t.equal(mac.watched, undefined)
+  mac.fail(1001)
+  t.equal(mac.pauses.length, 1, 'no pause either, which would keep the process')
 
   const other = await up(t)
   other.mac.outcomes = ['hang']
@@ -228,6 +315,26 @@ t.test('closed while it is down, while it starts, and twice', async t => {
   await other.uplink.close()
   t.equal(other.mac.running, 0)
   t.strictSame(other.events(), ['info uplink.up', 'warn uplink.down'], 'giving up is no news')
+
+  const modern = await up(t, SHARED, mac => (mac.objects = true))
+  modern.mac.outcomes = ['hang']
+  modern.mac.fail(1001)
+  await modern.mac.elapse()
+  await modern.uplink.close()
+  t.equal(modern.mac.started.length, 2, 'the next way is not tried either')
+})
+
+t.test('closed while it stops, by two: both wait until it has', async t => {
+  const { mac, uplink } = await up(t)
+  const left: number[] = []
+  await Promise.all([uplink.close(), uplink.close()].map(each => each.then(() => left.push(mac.running))))
+  t.strictSame(left, [0, 0])
+
+  const lost = await up(t)
+  lost.mac.fail(1001)
+  t.equal(lost.mac.running, 1, 'the stop is under way')
+  await lost.uplink.close()
+  t.equal(lost.mac.running, 0)
 })
 
 t.test('an interface that does not stop is said, and does not keep the daemon', async t => {
@@ -253,7 +360,31 @@ t.test('macOS 26 refuses the network object: an interface in its place, and a wo
   })
   t.match(mac.started, [{ networkObject: true }, { start: '192.168.105.1', end: '192.168.105.254' }])
   t.strictSame(events(), ['warn uplink.fallback', 'info uplink.up'])
+
+  // Said once for each reason, and not where nothing takes its place.
+  mac.outcomes = [refused, busy(), refused, 'ok', busy(), 'ok']
+  mac.fail(1001)
+  await mac.elapse()
+  await mac.elapse()
+  t.strictSame(events().slice(2), ['warn uplink.down', 'warn uplink.retry', 'info uplink.up'])
+  mac.fail(1001)
+  await mac.elapse()
+  t.strictSame(events().slice(5), ['warn uplink.down', 'warn uplink.fallback', 'info uplink.up'])
   await uplink.close()
+})
+
+t.test('what may not use vmnet is told just that', async t => {
+  const denied = new BridgeError('ERR_VMNET_PERMISSION', 'vmnet needs root', { hint: 'sudo' })
+  let said: string[] = []
+  await t.rejects(
+    up(t, SHARED, mac => {
+      mac.objects = true
+      mac.outcomes = [denied, denied]
+      said = mac.said
+    }),
+    { code: 'ERR_VMNET_PERMISSION' },
+  )
+  t.strictSame(said, [])
 })
 
 t.test('Wi-Fi is warned of', async t => {

@@ -288,6 +288,7 @@ const FAULTS: [string, RegExp, RegExp][] = [
   ['start=1010', /does not let this program use vmnet/, /sudo/],
   ['start=late:1010', /does not let this program use vmnet/, /sudo/],
   ['start=null', /no status/, /--gateway/],
+  ['start=tardy:1009', /another sharing service/, /Internet Sharing/],
 ]
 
 for (const [faults, message, hint] of FAULTS) {
@@ -300,6 +301,13 @@ for (const [faults, message, hint] of FAULTS) {
     t.notMatch(await host.sh('ip', '-br', 'link'), DEVICE, 'nothing is left')
   })
 }
+
+t.test('a start that is told of before its handle is there is a start', { skip }, async t => {
+  const host = await namespace(t)
+  const daemon = await start(t, host, { faults: 'start=early' })
+  await arp(await Station.plug(t, daemon), '192.168.105.1')
+  t.equal((await daemon.stop()).status, 0)
+})
 
 t.test('calls that never come back: the start fails after 10 s, the end takes 5', { skip }, async t => {
   const host = await namespace(t)

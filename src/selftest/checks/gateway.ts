@@ -94,7 +94,7 @@ export async function askFor(
       expected: `an ARP reply within ${ARP_LIMIT / 1000} s`,
       seen: `${count(a.frames - before, 'frame')} of any kind reached station a meanwhile`,
       likely:
-        'the uplink does not carry frames one way or the other, or the station with that address is gone',
+        'the uplink does not carry frames one way or the other, or whoever has that address is gone, or drops ARP',
     })
   }
   await a.until(() => undefined, SECOND_ANSWER)

@@ -6,7 +6,7 @@ import { formatIpv4 } from '../../wire/ipv4.js'
 import { formatMac } from '../../wire/mac.js'
 import { hostNeighbor } from '../host-side.js'
 import type { Lab } from '../lab.js'
-import { Ping, type PingResult } from '../ping.js'
+import { NO_PING, Ping, type PingResult } from '../ping.js'
 import { CheckFailure, CheckSkipped, type Finding } from '../result.js'
 import type { Station } from '../station.js'
 import { ms } from '../words.js'
@@ -40,7 +40,7 @@ export async function pingFromHost(lab: Lab, station: Station, ip: number, devic
   const seen = (each: Station): number => each.echoes.filter(echo => echo.ip === ip).length
   const before = stations.map(seen)
   const result = await new Ping(ip, PINGS, LIMIT, signal).ended
-  if (result === undefined) throw new CheckSkipped('there is no ping program on this system')
+  if (result === undefined) throw new CheckSkipped(NO_PING)
   const arrived = stations.map((each, i) => seen(each) - before[i])
   const at = await hostNeighbor(ip, signal)
   const mine = arrived[stations.indexOf(station)]
@@ -85,6 +85,6 @@ export function likely(
     return 'nobody answered the host, or its routes lead elsewhere: another network has this subnet'
   }
   if (at === undefined)
-    return 'the ARP questions of the host do not reach the station, or its answers are lost'
+    return 'a firewall of the host drops what it sends; or its ARP questions do not reach the station, or the answers are lost'
   return 'the requests are lost on the way to the station: a firewall of the host, or a route into another network'
 }

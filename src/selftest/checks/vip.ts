@@ -7,7 +7,7 @@ import { formatIpv4 } from '../../wire/ipv4.js'
 import { formatMac } from '../../wire/mac.js'
 import { hostNeighbor } from '../host-side.js'
 import type { Lab } from '../lab.js'
-import { Ping } from '../ping.js'
+import { NO_PING, Ping } from '../ping.js'
 import { CheckFailure, CheckSkipped } from '../result.js'
 import type { Station } from '../station.js'
 import { ms } from '../words.js'
@@ -112,7 +112,7 @@ function takeBack(ip: number, from: Station, to: Station): void {
 async function noPings(ping: Ping, text: string): Promise<never> {
   ping.end()
   const result = await ping.ended
-  if (result === undefined) throw new CheckSkipped('there is no ping program on this system')
+  if (result === undefined) throw new CheckSkipped(NO_PING)
   throw new CheckFailure(`the host does not reach ${text} before it moves`, {
     expected: `${BEFORE} pings within ${START_LIMIT / 1000} s`,
     seen: result.complaint ?? `${result.replies.length} replies`,
