@@ -3,7 +3,7 @@
  * somebody added or changed stays, an empty folder, too, and so do the parents of the prefix.
  */
 
-import { lstatSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { BridgeError } from '../errors.js'
 import { removeIfEmpty, walk } from './files.js'
@@ -21,15 +21,25 @@ export interface UninstallResult {
   kept: Kept[]
 }
 
+/** Where launchd and systemd are told what to start. */
+const SERVICE_FOLDERS = ['/Library/LaunchDaemons', '/etc/systemd/system']
+
 /**
  * Removes, as root, what is installed below the prefix; programs that run from it go on.
- * @throws UsageError, BridgeError ERR_NOT_INSTALLED, ERR_INSTALL_PATH, ERR_INSTALL_BUSY, ERR_INSTALL_WRITE
+ * @param services folders of what is started at boot
+ * @throws UsageError, BridgeError ERR_NOT_INSTALLED, ERR_UNINSTALL_SERVICE, ERR_INSTALL_PATH, ERR_INSTALL_BUSY,
+ *   ERR_INSTALL_WRITE
  */
-export async function uninstall(given: string, progress: Progress): Promise<UninstallResult> {
+export async function uninstall(
+  given: string,
+  progress: Progress,
+  services: readonly string[] = SERVICE_FOLDERS,
+): Promise<UninstallResult> {
   checkPrefixName(given)
   const prefix = resolve(given)
   checkPath(join(prefix, VERSIONS))
   refuseWithoutInstall(prefix)
+  refuseUnderService(prefix, services)
   return withPrefix(prefix, [], () => {
     refuseWithoutInstall(prefix)
     const before = filesIn(prefix)
@@ -52,6 +62,28 @@ export async function uninstall(given: string, progress: Progress): Promise<Unin
 
 /** Folders of an install, and not what somebody has beside them: the prefix may be one of several programs. */
 const OURS = new RegExp(`^(${VERSIONS}|${BIN})(/|$)`)
+
+/** A service whose program goes would be started, and fail, for ever. */
+function refuseUnderService(prefix: string, folders: readonly string[]): void {
+  const program = join(prefix, BIN, 'vmbridge')
+  for (const path of folders.flatMap(definitionsIn)) {
+    if (!readFileSync(path, 'utf8').includes(program)) continue
+    throw new BridgeError('ERR_UNINSTALL_SERVICE', `the service of ${path} starts ${program}`, {
+      hint: `sudo ${program} service uninstall, with --bridged NAME for a bridged one`,
+    })
+  }
+}
+
+/** Files there that may be a service of ours: others are none of our business, and need not be readable. */
+function definitionsIn(folder: string): string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .filter(entry => entry.isFile() && entry.name.includes('vmbridge'))
+      .map(({ name }) => join(folder, name))
+  } catch {
+    return []
+  }
+}
 
 /** Where nothing of ours is, nothing is removed. */
 function refuseWithoutInstall(prefix: string): void {

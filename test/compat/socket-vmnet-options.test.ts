@@ -93,7 +93,10 @@ for (const [args, reason] of [
   [['--vmnet-gateway=10.0.0.1', '--vmnet-dhcp-end=x', '/s'], /not an IPv4 address/],
   [['--vmnet-gateway=10.0.0.9', '--vmnet-dhcp-end=10.0.0.2', '/s'], /10\.0\.0\.2 is not behind the gateway/],
   [['--vmnet-gateway=10.0.0.254', '/s'], /10\.0\.0\.254 \(the default\) is not behind the gateway/],
-  [['--vmnet-gateway=10.0.0.1', '--vmnet-mask=255.255.255.240', '/s'], /\.254 \(the default\) is not .*\.240/],
+  [
+    ['--vmnet-gateway=10.0.0.1', '--vmnet-mask=255.255.255.240', '/s'],
+    /\.254 \(the default\) is not .*\.240/,
+  ],
   [['--vmnet-interface-id=x', '/s'], /not a UUID/],
   [['--vmnet-network-identifier', UUID, '/s'], /requires vmnet mode "host"/],
   [['--vmnet', '/s'], /ambiguous/],

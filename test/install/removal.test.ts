@@ -57,6 +57,24 @@ t.test('everything that was installed goes, with the prefix', { skip }, async t 
   t.notOk(existsSync(prefix))
 })
 
+t.test('a tree that a service starts stays until the service goes', { skip }, async t => {
+  const { prefix } = await installed(t)
+  const services = scratch(t)
+  writeFileSync(join(services, 'com.example.plist'), `${prefix}/bin/vmbridge`)
+  mkdirSync(join(services, 'vmbridge.service.d'))
+  const unit = join(services, 'vmbridge.service')
+  writeFileSync(unit, `[Service]\nExecStart=${prefix}/bin/vmbridge daemon\n`)
+  const count = remaining(prefix).length
+  await t.rejects(uninstall(prefix, quiet, [services]), {
+    code: 'ERR_UNINSTALL_SERVICE',
+    message: new RegExp(unit),
+    hint: /service uninstall/,
+  })
+  t.equal(remaining(prefix).length, count, 'nothing was removed')
+  writeFileSync(unit, '[Service]\nExecStart=/opt/elsewhere/bin/vmbridge daemon\n')
+  t.equal((await uninstall(prefix, quiet, [services, join(services, 'none')])).removed, count)
+})
+
 t.test('what somebody added or changed stays and is named', { skip }, async t => {
   const { prefix, tree } = await installed(t)
   const outside = join(scratch(t), 'outside')
