@@ -80,8 +80,25 @@ export function becomeUser(
     })
   }
   checkGone(user, self)
+  requireState(belongings.state, user)
   log.info({ event: 'daemon.user', user: user.name, uid: user.uid }, `goes on as ${user.name}, without root`)
   for (const file of belongings.files) warnOfFolder(file, user, log)
+}
+
+/**
+ * A state folder that the user owns is of no use below one that it may not enter: no lease could be kept.
+ * @throws BridgeError ERR_USER
+ */
+function requireState(folder: string, user: User): void {
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return
+    throw new BridgeError('ERR_USER', `${user.name} may not write to the state folder ${folder}`, {
+      hint: `--state-dir with a folder that ${user.name} can reach: sudo install -d -o ${user.name} FOLDER`,
+      cause: error,
+    })
+  }
 }
 
 /** @throws BridgeError ERR_USER when any way back is open */

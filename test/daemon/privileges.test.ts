@@ -192,6 +192,23 @@ t.test('what the user cannot take away is said, and the next start replaces it',
   t.equal((await second.close('SIGTERM')).code, 0)
 })
 
+t.test('a state folder that the user cannot reach ends the daemon at its start', { skip }, async t => {
+  const folder = scratch(t)
+  chmodSync(folder, 0o700)
+  const argv = [
+    VMBRIDGE,
+    'daemon',
+    ...socketsIn(folder),
+    '--state-dir',
+    join(folder, 'state'),
+    '--uplink',
+    'none',
+  ]
+  const { status, stderr } = await execute([...argv, '--user', 'daemon'])
+  t.equal(status, 1)
+  t.match(stderr, /daemon may not write to the state folder .*\n {2}try: --state-dir/)
+})
+
 t.test('a user without rights cannot ask for another one', { skip }, async t => {
   const folder = scratch(t)
   mkdirSync(join(folder, 'own'))
