@@ -4,6 +4,6 @@ import t from 'tap'
 import { requires } from '../helpers/requires.js'
 import { CONTRACT_NEEDS, runContract } from './run.js'
 
-t.setTimeout(600_000)
+t.setTimeout(1_200_000)
 
 t.test('contract', { skip: requires(CONTRACT_NEEDS) }, t => runContract(t, 'socket'))

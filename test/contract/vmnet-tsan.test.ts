@@ -6,7 +6,7 @@ import { requires } from '../helpers/requires.js'
 import { VARIANT_NEEDS, variantEnv } from '../helpers/variant.js'
 import { CONTRACT_NEEDS, runContract } from './run.js'
 
-t.setTimeout(600_000)
+t.setTimeout(1_200_000)
 
 t.test('contract', { skip: requires([...CONTRACT_NEEDS, ...VARIANT_NEEDS]) }, t =>
   runContract(t, 'vmnet', { env: variantEnv('double-tsan'), frames: 20_000 }),

@@ -20,7 +20,7 @@ import { Child, execute } from '../helpers/child.js'
 import { requires } from '../helpers/requires.js'
 import { VMBRIDGE } from '../helpers/root.js'
 
-t.setTimeout(60_000)
+t.setTimeout(300_000)
 
 /** Nothing tells of a line in a file but the file. */
 async function waitFor(file: string, wanted: RegExp): Promise<string> {

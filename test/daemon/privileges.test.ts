@@ -32,7 +32,7 @@ import { requires } from '../helpers/requires.js'
 import { VMBRIDGE } from '../helpers/root.js'
 import { Station } from './station.js'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const skip = requires(['linux', 'root', 'tap', 'ip'])
 const USER = native.userOf('daemon')!

@@ -15,7 +15,7 @@ import { type Need, GUEST_LAB, requires } from '../helpers/requires.js'
 import { VARIANT_NEEDS, variantEnv } from '../helpers/variant.js'
 import { VMNET_NETWORKS } from './vmnet-networks.js'
 
-t.setTimeout(300_000)
+t.setTimeout(1_200_000)
 
 // All three lie outside the pool, which ends at .199: by vmbridge's own default, and by --dhcp-end.
 const VIP = '192.168.105.240'

@@ -9,7 +9,7 @@ import { type Lab, type LabOptions, lease, neighbour, startLab, TAP } from '../h
 import { GUEST_LAB, requires } from '../helpers/requires.js'
 import { VARIANT_NEEDS, variantEnv } from '../helpers/variant.js'
 
-t.setTimeout(240_000)
+t.setTimeout(1_200_000)
 
 const PING_INTERVAL = 0.05
 // The control watches for this long; the host's own doubts (RFC 4861's and ARP's alike: 15 s of certainty at

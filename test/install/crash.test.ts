@@ -15,7 +15,7 @@ import { VMBRIDGE } from '../helpers/root.js'
 import { Crash, withFault, withoutSync } from './fs-faults.js'
 import { agreeable, rootsFolder, smallPackage, type SmallPackage } from './place.js'
 
-t.setTimeout(300_000)
+t.setTimeout(1_200_000)
 
 const skip = requires(['root'])
 

@@ -21,7 +21,7 @@ import { requires } from '../helpers/requires.js'
 import { ROOT, VMBRIDGE } from '../helpers/root.js'
 import { rootsFolder } from './place.js'
 
-t.setTimeout(240_000)
+t.setTimeout(1_200_000)
 
 const skip = requires(['linux', 'root', 'setpriv'])
 const PATIENCE = { timeoutMs: 120_000 }

@@ -29,7 +29,7 @@ import { VMBRIDGE } from '../helpers/root.js'
 import { withFault } from './fs-faults.js'
 import { agreeable, rootsFolder, smallPackage } from './place.js'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const skip = requires(['root'])
 const quiet = (): void => {}

@@ -13,7 +13,7 @@ import { Child, execute } from '../helpers/child.js'
 import { requires } from '../helpers/requires.js'
 import { ROOT } from '../helpers/root.js'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const CLIENT = join(ROOT, 'build/Release/socket_vmnet_client')
 

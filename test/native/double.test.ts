@@ -17,7 +17,7 @@ import {
 const skip = requires(VARIANT_NEEDS)
 
 // A variant that is stale is built by the first test that needs it.
-t.setTimeout(300_000)
+t.setTimeout(1_200_000)
 
 /** What native/double/driver.cc says in each of its cases that end well. */
 const SAYS: Record<string, string[]> = {

@@ -20,7 +20,7 @@ import { execute } from '../helpers/child.js'
 import { requires } from '../helpers/requires.js'
 import { ROOT } from '../helpers/root.js'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const LAUNCHER = join(ROOT, 'build/Release/launcher')
 /** `=NAME` is a version, then its arguments in brackets, then its environment. */

@@ -12,7 +12,7 @@ const STAGES = fileURLToPath(new URL('./vmnet-stages.js', import.meta.url))
 const skip = requires(VARIANT_NEEDS)
 
 // A variant that is stale is built by the first test that needs it.
-t.setTimeout(600_000)
+t.setTimeout(1_200_000)
 
 interface RunOptions {
   variant?: Variant

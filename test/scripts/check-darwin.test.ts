@@ -10,7 +10,7 @@ import { execute } from '../helpers/child.js'
 import { requires } from '../helpers/requires.js'
 import { ROOT } from '../helpers/root.js'
 
-t.setTimeout(180_000)
+t.setTimeout(600_000)
 
 const NEEDS = ['python3', 'clang-19', 'clang++-19', 'llvm-nm-19', 'ld64.lld-19', 'npm']
 

@@ -10,7 +10,7 @@ import { MAC_BROADCAST, macAt, type Mac } from '../../src/wire/mac.js'
 import { ip } from '../dhcp/segment.js'
 import { PEER_MAC, startPeer, type Peer } from './peer.js'
 
-t.setTimeout(60_000)
+t.setTimeout(1_200_000)
 
 const SERVER = ip('192.168.105.1')
 const GIVEN = ip('192.168.105.5')

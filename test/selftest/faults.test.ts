@@ -9,7 +9,7 @@ import { NetNs } from '../helpers/netns.js'
 import { requires } from '../helpers/requires.js'
 import { ROOT, VMBRIDGE } from '../helpers/root.js'
 
-t.setTimeout(600_000)
+t.setTimeout(1_200_000)
 t.jobs = 2
 
 const skip = requires(['linux', 'root', 'tap', 'ip', 'ping'])

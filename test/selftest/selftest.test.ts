@@ -11,7 +11,7 @@ import { NetNs } from '../helpers/netns.js'
 import { requires } from '../helpers/requires.js'
 import { VMBRIDGE } from '../helpers/root.js'
 
-t.setTimeout(300_000)
+t.setTimeout(1_200_000)
 
 const skip = requires(['linux', 'root', 'tap', 'ip', 'ping'])
 const LIMIT = 150_000

@@ -16,7 +16,7 @@ import { framed } from '../daemon/station.js'
 import { ip } from '../dhcp/segment.js'
 import { MAC, PEER_MAC, startPeer, type Peer } from './peer.js'
 
-t.setTimeout(60_000)
+t.setTimeout(1_200_000)
 
 const OWN = ip('192.168.105.9')
 const PEER = ip('192.168.105.1')

@@ -12,7 +12,7 @@ import { requires } from '../helpers/requires.js'
 import { VMBRIDGE } from '../helpers/root.js'
 import { VARIANT_NEEDS, variantEnv } from '../helpers/variant.js'
 
-t.setTimeout(600_000)
+t.setTimeout(1_200_000)
 
 const skip = requires([...VARIANT_NEEDS, 'ping', 'dnsmasq', 'setpriv'])
 const LIMIT = 150_000

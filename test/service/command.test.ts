@@ -9,7 +9,7 @@ import { thisHost } from '../../src/service/host.js'
 import { renderUnit } from '../../src/service/unit.js'
 import { vmbridge } from '../cli/command.js'
 
-t.setTimeout(60_000)
+t.setTimeout(300_000)
 
 t.test('vmbridge service --help shows the verbs and examples', async t => {
   const { status, stdout, stderr } = await vmbridge(['service', '--help'])

@@ -13,7 +13,7 @@ import { execute } from '../helpers/child.js'
 import { requires } from '../helpers/requires.js'
 import { ROOT } from '../helpers/root.js'
 
-t.setTimeout(90_000)
+t.setTimeout(600_000)
 
 const FORMULA = join(ROOT, 'launchd/vmbridge.rb')
 const HOMEBREW = join(ROOT, 'test/service/homebrew.rb')

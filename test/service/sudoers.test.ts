@@ -9,7 +9,7 @@ import { requires } from '../helpers/requires.js'
 import { ROOT } from '../helpers/root.js'
 import { Container, CONTAINER_NEEDS } from './container.js'
 
-t.setTimeout(120_000)
+t.setTimeout(600_000)
 
 const FRAGMENT = 'launchd/vmbridge.sudoers'
 const skip = requires([...CONTAINER_NEEDS, 'sudo', 'visudo', 'runuser', 'useradd'])

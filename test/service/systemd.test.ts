@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { requires } from '../helpers/requires.js'
 import { Container, CONTAINER_NEEDS } from './container.js'
 
-t.setTimeout(240_000)
+t.setTimeout(1_200_000)
 
 const UNIT = '/etc/systemd/system/vmbridge.service'
 const MAC = '52:54:00:00:00:0a'

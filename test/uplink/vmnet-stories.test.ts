@@ -16,7 +16,7 @@ import { requires } from '../helpers/requires.js'
 import { VMBRIDGE } from '../helpers/root.js'
 import { VARIANT_NEEDS, variantEnv } from '../helpers/variant.js'
 
-t.setTimeout(300_000)
+t.setTimeout(1_200_000)
 
 const skip = requires([...VARIANT_NEEDS, 'busybox', 'dnsmasq'])
 const DOUBLE: Record<string, string> = skip ? {} : variantEnv('double')
