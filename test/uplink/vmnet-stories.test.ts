@@ -15,6 +15,7 @@ import type { NetNs } from '../helpers/netns.js'
 import { requires } from '../helpers/requires.js'
 import { VMBRIDGE } from '../helpers/root.js'
 import { VARIANT_NEEDS, variantEnv } from '../helpers/variant.js'
+import { serveLan } from './lan.js'
 
 t.setTimeout(1_200_000)
 
@@ -118,22 +119,7 @@ t.test('--dhcp-on-lan: the LAN hears nothing of our server, and VMs nothing of i
   t.ok((await network(daemon)).ports.find(({ role }) => role === 'uplink')!.drops['rx-dhcp-guard'] >= 3)
 
   // The LAN's own server, now: its client gets an address of it, and the VM one of ours.
-  const folder = scratch(t)
-  const server = host.spawn([
-    'dnsmasq',
-    '--keep-in-foreground',
-    '--conf-file=/dev/null',
-    '--port=0',
-    '--log-dhcp',
-    '--log-facility=-',
-    '--user=root',
-    `--pid-file=${folder}/pid`,
-    `--dhcp-leasefile=${folder}/leases`,
-    '--no-ping',
-    '--interface=br0',
-    '--dhcp-range=10.8.0.50,10.8.0.60,1h',
-  ])
-  await server.waitForLine(/DHCP, IP range/)
+  const server = await serveLan(t, host)
   const before = server.lines.length
   const client = new Client(11)
   const offer = await offerTo(vm, client)

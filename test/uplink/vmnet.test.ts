@@ -15,6 +15,7 @@ import type { NetNs } from '../helpers/netns.js'
 import { requires } from '../helpers/requires.js'
 import { VMBRIDGE } from '../helpers/root.js'
 import { VARIANT_NEEDS, variantEnv } from '../helpers/variant.js'
+import { makeLan, serveLan } from './lan.js'
 
 t.setTimeout(1_200_000)
 
@@ -180,25 +181,8 @@ t.test('host: the host and the VMs, with our leases', { skip }, async t => {
 
 t.test('bridged: the VMs are on the LAN, whose DHCP server serves them', { skip }, async t => {
   const lan = await namespace(t)
-  await lan.sh('ip', 'link', 'add', 'br0', 'type', 'bridge')
-  await lan.sh('ip', 'addr', 'add', '10.8.0.1/24', 'dev', 'br0')
-  await lan.sh('ip', 'link', 'set', 'br0', 'up')
-  const folder = scratch(t)
-  const server = lan.spawn([
-    'dnsmasq',
-    '--keep-in-foreground',
-    '--conf-file=/dev/null',
-    '--port=0',
-    '--log-dhcp',
-    '--log-facility=-',
-    '--user=root',
-    `--pid-file=${folder}/pid`,
-    `--dhcp-leasefile=${folder}/leases`,
-    '--no-ping',
-    '--interface=br0',
-    '--dhcp-range=10.8.0.50,10.8.0.60,1h',
-  ])
-  await server.waitForLine(/DHCP, IP range/)
+  await makeLan(lan)
+  const server = await serveLan(t, lan)
   const bridged = ['--mode', 'bridged', '--interface', 'br0']
   const daemon = await start(t, lan, { args: bridged })
   t.strictSame(await uplinkOf(daemon), { kind: 'vmnet', name: 'bridged br0', state: 'up' })
