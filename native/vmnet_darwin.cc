@@ -1,13 +1,10 @@
 #include "vmnet_darwin.h"
 
-#include <errno.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <string>
-#include <utility>
 
 #include "counters.h"
 
@@ -71,11 +68,7 @@ VmnetIo::VmnetIo(const Napi::CallbackInfo& info) : Napi::ObjectWrap<VmnetIo>(inf
   size_t most = static_cast<size_t>(std::max(read_batch_, write_batch_));
   packets_.resize(most);
   buffers_.resize(most);
-  for (size_t i = 0; i < most; i++) {
-    packets_[i].vm_pkt_iov = &buffers_[i];
-    packets_[i].vm_pkt_iovcnt = 1;
-    packets_[i].vm_flags = 0;
-  }
+  for (size_t i = 0; i < most; i++) packets_[i].vm_pkt_iov = &buffers_[i];
   // Packets that came before anybody could read them.
   session_->packets.Signal();
 }

@@ -26,6 +26,7 @@ const LAST_PAUSE = 10_000
 const SETTLED = 10_000
 /** Bytes of an Ethernet header. */
 const ETHERNET_HEADER = 14
+
 /** What the uplink needs of a RunPort. */
 interface VmnetPort {
   io: { check(): void }
@@ -38,6 +39,7 @@ export interface VmnetSystem {
   /** Joins an interface to the switch. */
   port: (...of: Parameters<typeof vmnetPort>) => VmnetPort
   watch: (options: LinkWatchOptions) => Pick<LinkWatch, 'close'>
+  /** @throws BridgeError ERR_VMNET_UNSUPPORTED */
   hasNetworkObjects(): boolean
   isWireless(name: string): boolean
   /** Monotonic ms. */
@@ -49,7 +51,10 @@ const SYSTEM: VmnetSystem = {
   start: startVmnet,
   port: vmnetPort,
   watch: options => new LinkWatch(options),
-  hasNetworkObjects: () => native.vmnetHasNetworkObjects(),
+  hasNetworkObjects() {
+    requireVmnet()
+    return native.vmnetHasNetworkObjects()
+  },
   isWireless: name => native.linkOf(name)?.wireless ?? false,
   now: () => performance.now(),
   later: (ms, call) => setTimeout(call, ms),
@@ -92,13 +97,14 @@ export class VmnetUplink implements Uplink {
     { choice, gateway }: { choice: VmnetChoice; gateway: Cidr },
     system = SYSTEM,
   ): Promise<VmnetUplink> {
-    if (system === SYSTEM) requireVmnet()
+    // First of all: where there is no vmnet nothing is kept of it either.
+    const hasNetworkObjects = system.hasNetworkObjects()
     const attempts = vmnetAttempts({
       choice,
       gateway,
       mtu: context.mtu,
       identity: loadIdentity(context.stateDir, randomUUID),
-      hasNetworkObjects: system.hasNetworkObjects(),
+      hasNetworkObjects,
     })
     const uplink = new VmnetUplink(context, choice, attempts, system)
     await uplink.#bringUp()

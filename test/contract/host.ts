@@ -5,12 +5,14 @@
 import { execFileSync } from 'node:child_process'
 import { closeSync, readFileSync, writeFileSync } from 'node:fs'
 import { native } from '../../src/native.js'
+import { formatCidr, type Cidr } from '../../src/wire/ipv4.js'
 import type { Scope } from '../helpers/daemon.js'
 import { TapEnd } from './end.js'
 import { eventually } from './patience.js'
 
 export const BRIDGE = 'vbtbridge'
 const FAR = 'vbtfar'
+const OTHER = 'vbtother'
 /** Frames that a device holds for its reader: more than the suite ever has on the way. */
 const QUEUE = '8192'
 /** The most that a TAP takes. */
@@ -29,6 +31,19 @@ export const ip = (...args: string[]): void => run('ip', ...args)
 export function devices(): string[] {
   return [...readFileSync('/proc/self/net/dev', 'utf8').matchAll(/^ *([^\s:|]+):/gm)].map(([, name]) => name)
 }
+
+/** A start that must fail: another device of this host has the gateway's subnet. */
+export const subnetTaken = (gateway: Cidr) => ({
+  name: 'its subnet is taken',
+  code: 'ERR_SUBNET_IN_USE',
+  hint: /--gateway/,
+  provoke(): () => void {
+    ip('link', 'add', OTHER, 'type', 'bridge')
+    ip('addr', 'add', formatCidr(gateway), 'dev', OTHER)
+    ip('link', 'set', OTHER, 'up')
+    return () => ip('link', 'delete', OTHER)
+  },
+})
 
 export interface Cable {
   far: TapEnd

@@ -1,12 +1,10 @@
 // The TAP uplink under the suite.
 
-import { formatCidr } from '../../src/wire/ipv4.js'
-import { devices, forwards, ip, layCable } from './host.js'
+import { devices, forwards, ip, layCable, subnetTaken } from './host.js'
 import type { Kind } from './kind.js'
 import { GATEWAY } from './network.js'
 
 const DEVICE = 'vbtup'
-const OTHER = 'vbtother'
 
 export const tap: Kind = {
   name: 'tap',
@@ -40,17 +38,7 @@ export const tap: Kind = {
         return () => ip('link', 'delete', DEVICE)
       },
     },
-    {
-      name: 'its subnet is taken',
-      code: 'ERR_SUBNET_IN_USE',
-      hint: /--gateway/,
-      provoke() {
-        ip('link', 'add', OTHER, 'type', 'bridge')
-        ip('addr', 'add', formatCidr(GATEWAY), 'dev', OTHER)
-        ip('link', 'set', OTHER, 'up')
-        return () => ip('link', 'delete', OTHER)
-      },
-    },
+    subnetTaken(GATEWAY),
   ],
   async lay(t) {
     const cable = layCable(t)

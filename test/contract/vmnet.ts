@@ -4,9 +4,8 @@
 
 import { native } from '../../src/native.js'
 import type { VmnetChoice } from '../../src/uplink/uplink.js'
-import { formatCidr } from '../../src/wire/ipv4.js'
 import type { Scope } from '../helpers/daemon.js'
-import { devices, ip, layCable } from './host.js'
+import { devices, layCable, subnetTaken } from './host.js'
 import { type Break, type Failure, type Ground, type Kind, type Scene, start } from './kind.js'
 import { GATEWAY } from './network.js'
 
@@ -33,7 +32,6 @@ export const double: (text: string) => unknown = text =>
 
 export const stats = (): Stats => JSON.parse(double('stats') as string) as Stats
 
-const OTHER = 'vbtother'
 const ETHERNET_HEADER = 14
 
 let grounds = 0
@@ -124,17 +122,7 @@ export const vmnet: Kind = {
     refused('does not authorize', '1010', 'ERR_VMNET_PERMISSION', /sudo/),
     refused('gives no handle and no word', 'null', 'ERR_VMNET_START', /./),
     refused('fails after it gave a handle', 'late:1001', 'ERR_VMNET_START', /--gateway/),
-    {
-      name: 'its subnet is taken',
-      code: 'ERR_SUBNET_IN_USE',
-      hint: /--gateway/,
-      provoke() {
-        ip('link', 'add', OTHER, 'type', 'bridge')
-        ip('addr', 'add', formatCidr(GATEWAY), 'dev', OTHER)
-        ip('link', 'set', OTHER, 'up')
-        return () => ip('link', 'delete', OTHER)
-      },
-    },
+    subnetTaken(GATEWAY),
   ],
   lay: t => layVmnet(t),
   // Full buffers that never empty.

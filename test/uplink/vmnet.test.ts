@@ -2,9 +2,10 @@
 // network namespace, and the interface is a TAP in it. This proves how we handle the framework's contract; it does not
 // prove Apple's filtering, speed or privileges.
 
+import { readdirSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import type { NetworkStatus } from '../../src/control/api.js'
-import { scratch, socketsIn } from '../cli/command.js'
+import { scratch, socketsIn, vmbridge } from '../cli/command.js'
 import { namespace } from '../clients/host.js'
 import { acquire } from '../clients/raw.js'
 import { BROADCAST, Station, textFrame } from '../daemon/station.js'
@@ -92,6 +93,19 @@ async function arp(vm: Station, ip: string): Promise<void> {
 }
 
 const OURS = '02766da86901'
+
+t.test(
+  'where there is no vmnet the commands say so, and leave nothing',
+  { skip: requires(['linux']) },
+  async t => {
+    const folder = scratch(t)
+    const argv = ['daemon', ...socketsIn(folder), '--state-dir', `${folder}/d`, '--uplink', 'vmnet']
+    const stderr = 'vmbridge: vmnet exists on macOS only\n  try: use --uplink tap on Linux\n'
+    t.strictSame(await vmbridge(argv), { status: 1, stdout: '', stderr })
+    t.strictSame(readdirSync(folder), [])
+    t.strictSame(await vmbridge(['interfaces', '--json']), { status: 1, stdout: '', stderr })
+  },
+)
 
 t.test(
   'shared: the host has the gateway, a VM leases of us, and all goes with the daemon',
