@@ -14,10 +14,11 @@ export interface RunIo {
   close(): void
   /** The number by which `departures` names this port. */
   slot(): number
+  /** Bytes that wait to be taken, where there is a queue. */
+  queuedBytes?(): number
 }
 
 export interface StreamIo extends RunIo {
-  /** Bytes that wait for the socket to take them. */
   queuedBytes(): number
 }
 

@@ -12,7 +12,7 @@ import type { Logger } from '../log.js'
 import type { Credentials } from '../native.js'
 import { Neighbors } from '../neighbors/neighbors.js'
 import { Listener } from '../ports/listener.js'
-import { streamPort, type StreamPort } from '../ports/run-port.js'
+import { streamPort, type PortOptions, type RunPort } from '../ports/run-port.js'
 import { Port, STREAM_MAX_FRAME } from '../switch/port.js'
 import { Run } from '../switch/run.js'
 import { Switch, type Clock } from '../switch/switch.js'
@@ -35,10 +35,19 @@ export interface NetworkContext {
 
 /** A VM's port and what is known of the process behind it. */
 export interface VmPort {
-  stream: StreamPort
-  peer: Credentials
+  /** What moves its frames: closing that unplugs the VM. */
+  io: RunPort
+  /** Not known of who is no more than an address. */
+  peer?: Credentials
   /** Milliseconds since the epoch. */
   since: number
+}
+
+/** How a VM comes to the switch. */
+interface Plug {
+  /** Makes what is behind the port, and owns that also when it throws. */
+  make: (options: PortOptions) => RunPort
+  peer?: Credentials
 }
 
 export class Network {
@@ -79,7 +88,7 @@ export class Network {
           new Listener({
             path,
             ...rights,
-            onConnection: (fd, peer) => this.#plug(fd, peer),
+            onConnection: (fd, peer) => this.#plug({ make: options => streamPort({ ...options, fd }), peer }),
             onRefused: (reason, refused) =>
               log.warn(
                 { event: 'port.refused', socket: path, reason, refused },
@@ -129,7 +138,7 @@ export class Network {
     // Before its ports: an ACK may still wait for the disk.
     await this.#dhcp?.close()
     this.#dhcp = undefined
-    for (const { stream } of this.vms.values()) stream.close()
+    for (const { io } of this.vms.values()) io.close()
     this.vms.clear()
     await this.uplink.close()
   }
@@ -148,27 +157,26 @@ export class Network {
     return this.#dhcp?.reservations
   }
 
-  #plug(fd: number, peer: Credentials): void {
+  #plug({ make, peer }: Plug): void {
     const { log, wallClock } = this.#context
     const maxFrame = Math.max(STREAM_MAX_FRAME, maxFrameOf(this.mtu))
     const port = new Port({ name: `vm${++this.#named}`, role: 'vm', maxFrame })
-    const stream = streamPort({
+    const io = make({
       switch: this.switch,
       run: this.#run,
       port,
-      fd,
       onEnd: reason => {
         this.vms.delete(port)
-        const fields = { event: 'port.down', port: port.name, pid: peer.pid, reason }
+        const fields = { event: 'port.down', port: port.name, pid: peer?.pid, reason }
         // A VM that leaves is news; framing that breaks is a fault to look into.
         if (reason === 'eof' || reason === 'reset') log.info(fields, `${port.name} left`)
         else log.warn(fields, `${port.name} was closed: ${reason}`)
       },
     })
-    this.vms.set(port, { stream, peer, since: wallClock.now() })
+    this.vms.set(port, { io, ...(peer && { peer }), since: wallClock.now() })
     log.info(
-      { event: 'port.up', port: port.name, pid: peer.pid, uid: peer.uid },
-      `${port.name} plugged in, PID ${peer.pid}`,
+      { event: 'port.up', port: port.name, pid: peer?.pid, uid: peer?.uid },
+      `${port.name} plugged in${peer === undefined ? '' : `, PID ${peer.pid}`}`,
     )
   }
 }

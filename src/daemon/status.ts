@@ -88,8 +88,9 @@ function portStatus(
     drops: Object.fromEntries(drops) as Record<string, number>,
     moves: counters[FDB_MOVES],
     unlearnt: counters[FDB_REFUSED],
-    queued: vm?.stream.io.queuedBytes() ?? 0,
-    ...(vm && { peer: peerStatus(vm.peer), since: new Date(vm.since).toISOString() }),
+    queued: vm?.io.queuedBytes() ?? 0,
+    ...(vm?.peer && { peer: peerStatus(vm.peer) }),
+    ...(vm && { since: new Date(vm.since).toISOString() }),
   }
 }
 

@@ -64,6 +64,11 @@ export class RunPort<Io extends RunIo = RunIo> {
     port.slot = this.io.slot()
   }
 
+  /** Bytes that wait to be taken. */
+  queuedBytes(): number {
+    return this.io.queuedBytes?.() ?? 0
+  }
+
   close(): void {
     this.io.close()
     this.#unplug()
