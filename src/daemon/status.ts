@@ -41,6 +41,7 @@ export function networkStatus(network: Network): NetworkStatus {
   return {
     name: settings.name,
     sockets: settings.sockets,
+    ...(settings.dgrams && { dgrams: settings.dgrams }),
     ...(servesItself(settings) ? {} : { gateway: formatCidr(settings.gateway) }),
     mtu: network.mtu,
     uplink: network.uplink.status(),
