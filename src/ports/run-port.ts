@@ -8,8 +8,10 @@ import { closeSync } from 'node:fs'
 import { BridgeError } from '../errors.js'
 import { native, type RunIo, type StreamIo, type VmnetInterface, type VmnetIo } from '../native.js'
 import type { Port } from '../switch/port.js'
-import type { Run } from '../switch/run.js'
+import { LENGTH_BYTES, MAX_FRAME, MIN_FRAME, type Run } from '../switch/run.js'
 import { BROKEN_EMPTY, BROKEN_TOO_LONG, MAX_PORTS, type Switch } from '../switch/switch.js'
+import { ETHERNET_SOURCE } from '../wire/ethernet.js'
+import { isStationMac, macHigh, macLow } from '../wire/mac.js'
 
 export interface PortOptions {
   switch: Switch
@@ -22,6 +24,11 @@ export interface PortOptions {
    * `gone` (a TAP whose namespace went), the name of an errno, or the status of a vmnet call.
    */
   onEnd: (reason: string) => void
+  /**
+   * Called once, before the first run with a whole frame is forwarded, with that frame's source address as hi * 2^32 +
+   * lo; not at all when that is no station's. Runts do not count. On the data path, and not within a run.
+   */
+  onFirstFrame?: (source: number) => void
 }
 
 export interface RunPortOptions extends PortOptions {
@@ -38,11 +45,17 @@ export class RunPort<Io extends RunIo = RunIo> {
   readonly #switch: Switch
 
   constructor(make: (...shared: Shared) => Io, options: PortOptions) {
-    const { switch: sw, port, run, onEnd } = options
+    const { switch: sw, port, run, onEnd, onFirstFrame } = options
     this.port = port
     this.#switch = sw
     let broken = ''
+    let isSilent = onFirstFrame !== undefined
     const onRun = (end: number, now: number): number => {
+      if (isSilent) {
+        const source = firstSource(run, end)
+        isSilent = source < 0
+        if (source > 0) onFirstFrame!(source)
+      }
       const used = sw.ingressFromNative(port, run, end, now)
       if (used === BROKEN_EMPTY) broken = 'empty-frame'
       else if (used === BROKEN_TOO_LONG) broken = 'frame-too-long'
@@ -110,4 +123,22 @@ function onDescriptor<P>(fd: number, make: () => P): P {
     closeSync(fd)
     throw error
   }
+}
+
+/**
+ * The source of the first whole frame in `end` bytes of a run, as hi * 2^32 + lo; 0 when it is no station's address, and
+ * -1 when there is no such frame yet. For ports whose frames follow each other (Port.slotBytes is 0).
+ */
+export function firstSource({ bytes, view }: Run, end: number): number {
+  for (let at = 0; at + LENGTH_BYTES <= end;) {
+    const length = view.getUint32(at)
+    const frame = at + LENGTH_BYTES
+    if (length === 0 || length > MAX_FRAME || frame + length > end) return -1
+    if (length >= MIN_FRAME) {
+      const [high, low] = [macHigh(bytes, frame + ETHERNET_SOURCE), macLow(bytes, frame + ETHERNET_SOURCE)]
+      return isStationMac(high, low) ? high * 2 ** 32 + low : 0
+    }
+    at = frame + length
+  }
+  return -1
 }
