@@ -21,6 +21,9 @@ import { openUplink } from '../uplink/select.js'
 import { maxFrameOf, type Uplink } from '../uplink/uplink.js'
 import { DhcpSegment } from './dhcp-segment.js'
 import { SegmentInspector } from './inspector.js'
+import { PortNames } from './port-names.js'
+import { PortNamesFile } from './port-names-file.js'
+import { processStart } from './process-start.js'
 import { logRogue } from './rogue-servers.js'
 import type { NetworkSettings } from './settings.js'
 
@@ -48,6 +51,10 @@ interface Plug {
   /** Makes what is behind the port, and owns that also when it throws. */
   make: (options: PortOptions) => RunPort
   peer?: Credentials
+  /** By what it is known again (port-names.ts). */
+  key?: string
+  /** The port ended by itself, and is on the switch no more. */
+  onEnd?: (reason: string) => void
 }
 
 export class Network {
@@ -60,13 +67,15 @@ export class Network {
   readonly #context: NetworkContext
   readonly #run = Run.allocate()
   readonly #listeners: Listener[] = []
+  readonly #namesFile: PortNamesFile
+  #names = new PortNames()
   #dhcp: DhcpSegment | undefined
-  #named = 0
 
   constructor(settings: NetworkSettings, context: NetworkContext) {
     const { log, clock, random32 } = context
     this.settings = settings
     this.#context = context
+    this.#namesFile = new PortNamesFile({ folder: settings.stateDir, log })
     this.switch = new Switch({
       clock,
       random32,
@@ -118,6 +127,7 @@ export class Network {
         await this.#dhcp.start()
         if (uplink.kind === 'vmnet' && uplink.mode === 'bridged') this.#warnOfLan(uplink.interface ?? '')
       }
+      await this.#loadNames()
       for (const listener of this.#listeners) listener.start()
     } catch (error) {
       await this.stop()
@@ -140,6 +150,7 @@ export class Network {
     this.#dhcp = undefined
     for (const { io } of this.vms.values()) io.close()
     this.vms.clear()
+    await this.#namesFile.close()
     await this.uplink.close()
   }
 
@@ -157,26 +168,54 @@ export class Network {
     return this.#dhcp?.reservations
   }
 
-  #plug({ make, peer }: Plug): void {
+  async #loadNames(): Promise<void> {
+    const file = this.#namesFile
+    const records = await file.load()
+    this.#names = new PortNames({
+      records,
+      onChange: () => file.save(() => this.#names.records),
+    })
+  }
+
+  #plug({ make, peer, key, onEnd }: Plug): Port {
     const { log, wallClock } = this.#context
     const maxFrame = Math.max(STREAM_MAX_FRAME, maxFrameOf(this.mtu))
-    const port = new Port({ name: `vm${++this.#named}`, role: 'vm', maxFrame })
-    const io = make({
-      switch: this.switch,
-      run: this.#run,
-      port,
-      onEnd: reason => {
-        this.vms.delete(port)
-        const fields = { event: 'port.down', port: port.name, pid: peer?.pid, reason }
-        // A VM that leaves is news; framing that breaks is a fault to look into.
-        if (reason === 'eof' || reason === 'reset') log.info(fields, `${port.name} left`)
-        else log.warn(fields, `${port.name} was closed: ${reason}`)
-      },
+    const origin = {
+      ...(key !== undefined && { key }),
+      ...(peer && { pid: peer.pid, start: processStart(peer.pid) }),
+    }
+    const named = this.#names.plug(origin, name => {
+      const was = port.name
+      log.info({ event: 'port.named', port: name, was }, `${was} is ${name} from now on`)
+      port.name = name
     })
+    const port = new Port({ name: named.name, role: 'vm', maxFrame })
+    let io: RunPort
+    try {
+      io = make({
+        switch: this.switch,
+        run: this.#run,
+        port,
+        onFirstFrame: source => this.#names.hear(named, source),
+        onEnd: reason => {
+          this.vms.delete(port)
+          this.#names.unplug(named)
+          const fields = { event: 'port.down', port: port.name, pid: peer?.pid, reason }
+          // A VM that leaves is news; framing that breaks is a fault to look into.
+          if (reason === 'eof' || reason === 'reset') log.info(fields, `${port.name} left`)
+          else log.warn(fields, `${port.name} was closed: ${reason}`)
+          onEnd?.(reason)
+        },
+      })
+    } catch (error) {
+      this.#names.unplug(named)
+      throw error
+    }
     this.vms.set(port, { io, ...(peer && { peer }), since: wallClock.now() })
     log.info(
-      { event: 'port.up', port: port.name, pid: peer?.pid, uid: peer?.uid },
+      { event: 'port.up', port: port.name, pid: peer?.pid, uid: peer?.uid, key },
       `${port.name} plugged in${peer === undefined ? '' : `, PID ${peer.pid}`}`,
     )
+    return port
   }
 }
