@@ -62,8 +62,10 @@ export class PortNames {
   readonly #records = new Map<string, PortRecord>()
   readonly #live = new Map<string, LivePort>()
   readonly #reserved: ReadonlySet<string>
+  /** The names of reserved keys, those included that said nothing and have no record. */
+  readonly #ofKey = new Map<string, string>()
   readonly #onChange: () => void
-  /** Of the names that ever were on record: no other port gets one of them, also when the record is gone. */
+  /** Of the names that are or were somebody's to come back to: no other port gets one, also when the record is gone. */
   #highest = 0
 
   constructor({ records = [], reserved = [], onChange = () => {} }: PortNamesOptions = {}) {
@@ -80,9 +82,10 @@ export class PortNames {
 
   /** A name for a port that is to be plugged in. */
   plug(origin: Origin, onRename: (name: string) => void): Named {
-    const name = this.#guess(origin)?.name ?? this.#fresh()
+    const name = this.#guess(origin) ?? this.#fresh()
     const live: LivePort = { name, origin, onRename, isHeard: false }
     this.#live.set(name, live)
+    this.#noteKey(live)
     return live
   }
 
@@ -112,12 +115,15 @@ export class PortNames {
     if (isHeard && record !== undefined) this.#keep(record)
   }
 
-  #guess({ key, pid, start }: Origin): PortRecord | undefined {
+  #guess({ key, pid, start }: Origin): string | undefined {
     const free = this.records.filter(record => this.#isFree(record, key))
-    if (key !== undefined) return free.find(record => record.key === key)
+    if (key !== undefined) {
+      const name = free.find(record => record.key === key)?.name ?? this.#ofKey.get(key)
+      return name === undefined || this.#live.has(name) ? undefined : name
+    }
     if (pid === undefined || start === undefined) return undefined
     const ofProcess = free.filter(record => record.pid === pid && record.start === start)
-    return ofProcess.length === 1 ? ofProcess[0] : undefined
+    return ofProcess.length === 1 ? ofProcess[0]!.name : undefined
   }
 
   /** The latest record of a MAC address whose name the port may have. */
@@ -148,12 +154,20 @@ export class PortNames {
     this.#live.delete(former)
     this.#live.set(name, live)
     live.name = name
+    this.#noteKey(live)
     if (other !== undefined) {
       this.#live.set(former, other)
       other.name = former
       other.onRename(former)
     }
     live.onRename(name)
+  }
+
+  /** Who is sure to come back has its name from the beginning. */
+  #noteKey({ name, origin: { key } }: LivePort): void {
+    if (key === undefined || !this.#reserved.has(key)) return
+    this.#ofKey.set(key, name)
+    this.#highest = Math.max(this.#highest, numberOf(name))
   }
 
   #fresh(): string {

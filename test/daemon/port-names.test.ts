@@ -151,6 +151,15 @@ t.test('a port with a key has the name of its key, whatever it says', async t =>
   t.equal(again.says(B), 'vm1')
 })
 
+t.test('a port with a key that is sure to come back keeps its name though it says nothing', async t => {
+  const names = new PortNames({ reserved: ['dial:/a'] })
+  const dial = new TestPort(names, { key: 'dial:/a' })
+  t.equal(dial.name, 'vm1')
+  dial.leave()
+  t.equal(new TestPort(names).name, 'vm2')
+  t.equal(new TestPort(names, { key: 'dial:/a' }).name, 'vm1')
+})
+
 t.test('a station that is reached by a key from now on keeps the name that it had, and so back', async t => {
   const before = new PortNames()
   t.equal(new TestPort(before, first).says(A), 'vm1')
