@@ -16,6 +16,11 @@ export const command: Command = {
       help: 'where VMs plug in',
       fallback: '/run/vmbridge/vmbridge.sock for root',
     },
+    dial: {
+      value: 'PATH',
+      multiple: true,
+      help: 'a socket that a VM listens on (QEMU with server=on): connected to, and again whenever it goes',
+    },
     'socket-group': { value: 'GROUP', help: 'the group that may plug in' },
     'socket-mode': { value: 'MODE', help: 'the mode of the sockets', fallback: '0660' },
     uplink: {

@@ -22,6 +22,16 @@ export interface UplinkStatus {
   detail?: string
 }
 
+/** A VM that listens, and that the daemon connects to. */
+export interface DialStatus {
+  path: string
+  state: 'up' | 'down'
+  /** Its port, while it is up. */
+  port?: string
+  /** Why it is down: it is dialled again until it answers. */
+  detail?: string
+}
+
 export interface TrafficStatus {
   frames: number
   bytes: number
@@ -115,6 +125,8 @@ export interface DhcpStatus {
 export interface NetworkStatus {
   name: string
   sockets: string[]
+  /** Not there where nothing is dialled. */
+  dials?: DialStatus[]
   /** Not there where the network is a LAN with a gateway of its own. */
   gateway?: string
   mtu: number

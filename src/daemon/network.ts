@@ -9,9 +9,10 @@
 import type { Reservations } from '../dhcp/reservations.js'
 import type { DhcpServer } from '../dhcp/server.js'
 import type { Logger } from '../log.js'
-import type { Credentials } from '../native.js'
+import { native, type Credentials } from '../native.js'
 import { Neighbors } from '../neighbors/neighbors.js'
 import { Listener } from '../ports/listener.js'
+import { Redial } from '../ports/redial.js'
 import { streamPort, type PortOptions, type RunPort } from '../ports/run-port.js'
 import { Port, STREAM_MAX_FRAME } from '../switch/port.js'
 import { Run } from '../switch/run.js'
@@ -57,11 +58,22 @@ interface Plug {
   onEnd?: (reason: string) => void
 }
 
+/** A VM that listens, and that we connect to. */
+export interface Dial {
+  redial: Redial
+  /** While it is connected. */
+  port?: Port | undefined
+}
+
+/** The longest pause, in ms, before a VM that listens is dialled again: it may have started since. */
+const LAST_DIAL_PAUSE = 1000
+
 export class Network {
   readonly settings: NetworkSettings
   readonly switch: Switch
   readonly neighbors = new Neighbors()
   readonly vms = new Map<Port, VmPort>()
+  readonly dials: Dial[] = []
   uplink: Uplink = new NoUplink()
 
   readonly #context: NetworkContext
@@ -89,7 +101,7 @@ export class Network {
 
   /** @throws BridgeError; what was built until then is torn down */
   async start(): Promise<void> {
-    const { sockets, rights, uplink, gateway, mtu, stateDir } = this.settings
+    const { sockets, dials = [], rights, uplink, gateway, mtu, stateDir } = this.settings
     const { log } = this.#context
     try {
       for (const path of sockets) {
@@ -106,6 +118,7 @@ export class Network {
           }),
         )
       }
+      for (const path of dials) this.dials.push(this.#dialOf(path))
       this.uplink = await openUplink(uplink, gateway, {
         switch: this.switch,
         run: this.#run,
@@ -129,6 +142,7 @@ export class Network {
       }
       await this.#loadNames()
       for (const listener of this.#listeners) listener.start()
+      for (const { redial } of this.dials) redial.dial()
     } catch (error) {
       await this.stop()
       throw error
@@ -145,6 +159,7 @@ export class Network {
 
   async stop(): Promise<void> {
     for (const listener of this.#listeners.splice(0)) listener.close()
+    for (const { redial } of this.dials.splice(0)) redial.close()
     // Before its ports: an ACK may still wait for the disk.
     await this.#dhcp?.close()
     this.#dhcp = undefined
@@ -171,10 +186,39 @@ export class Network {
   async #loadNames(): Promise<void> {
     const file = this.#namesFile
     const records = await file.load()
+    const reserved = (this.settings.dials ?? []).map(dialKey)
     this.#names = new PortNames({
       records,
+      reserved,
       onChange: () => file.save(() => this.#names.records),
     })
+  }
+
+  #dialOf(path: string): Dial {
+    const dial: Dial = {
+      redial: new Redial({
+        path,
+        lastPause: LAST_DIAL_PAUSE,
+        onConnected: fd => {
+          dial.port = this.#plug({
+            make: options => streamPort({ ...options, fd }),
+            peer: native.peerCredentials(fd),
+            key: dialKey(path),
+            onEnd: reason => {
+              dial.port = undefined
+              dial.redial.lost(reason)
+            },
+          })
+        },
+        onDown: (reason, wasUp) => {
+          // That a port is down was said.
+          if (wasUp) return
+          const line = `no VM at ${path} yet (${reason}): dialling it until it answers`
+          this.#context.log.info({ event: 'dial.down', path, reason }, line)
+        },
+      }),
+    }
+    return dial
   }
 
   #plug({ make, peer, key, onEnd }: Plug): Port {
@@ -218,4 +262,8 @@ export class Network {
     )
     return port
   }
+}
+
+function dialKey(path: string): string {
+  return `dial:${path}`
 }

@@ -3,7 +3,7 @@
  */
 
 import { readFileSync } from 'node:fs'
-import type { NeighborStatus, NetworkStatus, PortStatus } from '../control/api.js'
+import type { DialStatus, NeighborStatus, NetworkStatus, PortStatus } from '../control/api.js'
 import type { Neighbor } from '../neighbors/neighbors.js'
 import {
   DROP_REASONS,
@@ -19,7 +19,7 @@ import type { Switch } from '../switch/switch.js'
 import { servesItself } from './settings.js'
 import { formatCidr } from '../wire/ipv4.js'
 import { formatMac } from '../wire/mac.js'
-import type { Network } from './network.js'
+import type { Dial, Network } from './network.js'
 
 export function networkStatus(network: Network): NetworkStatus {
   const { settings, switch: sw, dhcp } = network
@@ -41,6 +41,7 @@ export function networkStatus(network: Network): NetworkStatus {
   return {
     name: settings.name,
     sockets: settings.sockets,
+    ...(network.dials.length > 0 && { dials: network.dials.map(dialStatus) }),
     ...(servesItself(settings) ? {} : { gateway: formatCidr(settings.gateway) }),
     mtu: network.mtu,
     uplink: network.uplink.status(),
@@ -62,6 +63,11 @@ export function networkStatus(network: Network): NetworkStatus {
       },
     }),
   }
+}
+
+function dialStatus({ redial: { path, down }, port }: Dial): DialStatus {
+  if (down !== undefined) return { path, state: 'down', detail: down }
+  return { path, state: 'up', ...(port && { port: port.name }) }
 }
 
 function portStatus(
