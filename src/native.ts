@@ -16,6 +16,8 @@ export interface RunIo {
   slot(): number
   /** Bytes that wait to be taken, where there is a queue. */
   queuedBytes?(): number
+  /** Nothing more is taken from the peer: its writes fail at once, and what it has sent is dropped. */
+  refuse?(): void
 }
 
 export interface StreamIo extends RunIo {

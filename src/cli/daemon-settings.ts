@@ -14,7 +14,7 @@ import { defaultRange } from '../dhcp/range.js'
 import { UsageError } from '../errors.js'
 import { LOG_LEVELS } from '../log.js'
 import { native } from '../native.js'
-import type { SocketRights } from '../ports/claim.js'
+import { MAX_SOCKET_PATH, type SocketRights } from '../ports/claim.js'
 import type { UplinkChoice } from '../uplink/uplink.js'
 import {
   formatCidr,
@@ -67,6 +67,7 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
   const both = dgrams.find((path, i) => sockets.includes(path) || dgrams.indexOf(path) < i)
   if (both !== undefined)
     throw new UsageError(`--dgram ${both} is given twice, or is a --socket`, 'a path of its own for each')
+  const dials = parseDials(all('dial'), sockets, uplink)
   const dhcp = parseDhcp(parsed, uplink, gateway)
   const control = get('control')
   const pidfile = get('pidfile')
@@ -82,6 +83,7 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
       name: 'default',
       sockets,
       ...(dgrams.length === 0 ? {} : { dgrams }),
+      dials,
       rights: parseRights(parsed),
       uplink,
       gateway,
@@ -97,6 +99,25 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
     logLevel: parseChoice('log-level', get('log-level') ?? 'info', LOG_LEVELS),
     logFormat: parseChoice('log-format', get('log-format') ?? 'pretty', ['pretty', 'json'] as const),
   }
+}
+
+/** Two connections to one VM would be a loop. */
+function parseDials(given: readonly string[], sockets: readonly string[], uplink: UplinkChoice): string[] {
+  const dials = given.map(path => resolve(path))
+  for (const [i, path] of dials.entries()) {
+    const taken =
+      (dials.indexOf(path) < i && 'given twice') ||
+      (sockets.includes(path) && "this daemon's own --socket") ||
+      (uplink.kind === 'socket' && uplink.path === path && 'the --uplink')
+    if (taken)
+      throw new UsageError(`--dial ${path} is ${taken}`, 'name the socket that another VM listens on')
+    if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+      throw new UsageError(
+        `--dial ${path} is longer than the ${MAX_SOCKET_PATH} bytes a socket path may have`,
+        '--dial /tmp/vm.sock',
+      )
+  }
+  return dials
 }
 
 function parseRights({ get }: Parsed): SocketRights {

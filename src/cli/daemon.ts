@@ -21,6 +21,11 @@ export const command: Command = {
       multiple: true,
       help: 'where VMs that speak datagrams plug in: vfkit, krunkit, QEMU dgram',
     },
+    dial: {
+      value: 'PATH',
+      multiple: true,
+      help: 'a socket that a VM listens on (QEMU with server=on): connected to, and again whenever it goes',
+    },
     'socket-group': { value: 'GROUP', help: 'the group that may plug in' },
     'socket-mode': { value: 'MODE', help: 'the mode of the sockets', fallback: '0660' },
     uplink: {

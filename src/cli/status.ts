@@ -45,6 +45,9 @@ function renderNetwork(network: NetworkStatus, now: number): string {
     `network ${network.name}: gateway ${network.gateway ?? 'its own'}, MTU ${network.mtu}, sockets ${network.sockets.join(' ')}${dgrams ? `, datagrams ${dgrams.join(' ')}` : ''}`,
     `uplink ${[uplink.kind, uplink.name].filter(Boolean).join(' ')}: ${uplink.state}${uplink.detail ? ` (${uplink.detail})` : ''}`,
     dhcp === undefined ? 'DHCP off' : dhcpLine(dhcp),
+    ...(network.dials ?? []).map(
+      ({ path, state, port, detail }) => `dial ${path}: ${state} (${port ?? detail})`,
+    ),
   ]
   const ports = table(
     ['PORT', 'ROLE', 'MAC', 'IP', 'RX', 'RX BYTES', 'TX', 'TX BYTES', 'DROPS', 'PEER'],

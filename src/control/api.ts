@@ -22,6 +22,16 @@ export interface UplinkStatus {
   detail?: string
 }
 
+/** A VM that listens, and that the daemon connects to. */
+export interface DialStatus {
+  path: string
+  state: 'up' | 'down'
+  /** Its port, while it is up. */
+  port?: string
+  /** Why it is down: it is dialled again until it answers. */
+  detail?: string
+}
+
 export interface TrafficStatus {
   frames: number
   bytes: number
@@ -117,6 +127,8 @@ export interface NetworkStatus {
   sockets: string[]
   /** Paths that VMs send datagrams to, where there are any. */
   dgrams?: string[]
+  /** Not there where nothing is dialled. */
+  dials?: DialStatus[]
   /** Not there where the network is a LAN with a gateway of its own. */
   gateway?: string
   mtu: number

@@ -9,31 +9,20 @@
 import type { Reservations } from '../dhcp/reservations.js'
 import type { DhcpServer } from '../dhcp/server.js'
 import type { Logger } from '../log.js'
-import type { Credentials, DgramSource } from '../native.js'
 import { Neighbors } from '../neighbors/neighbors.js'
-import { Listener } from '../ports/listener.js'
 import { DgramListener } from '../ports/dgram-listener.js'
-import { PairWatch } from '../ports/pair-watch.js'
+import { Listener } from '../ports/listener.js'
 import type { OnRefused } from '../ports/refusals.js'
-import {
-  dgramPort,
-  streamPort,
-  type DgramPort,
-  type PortOptions,
-  type RunPort,
-  type StreamPort,
-} from '../ports/run-port.js'
-import { Port, STREAM_MAX_FRAME } from '../switch/port.js'
 import { Run } from '../switch/run.js'
 import { Switch, type Clock } from '../switch/switch.js'
 import { NoUplink } from '../uplink/none.js'
 import { openUplink } from '../uplink/select.js'
-import { maxFrameOf, type Uplink } from '../uplink/uplink.js'
-import { ETHERNET_HEADER } from '../wire/ethernet.js'
+import type { Uplink } from '../uplink/uplink.js'
 import { DhcpSegment } from './dhcp-segment.js'
 import { SegmentInspector } from './inspector.js'
 import { logRogue } from './rogue-servers.js'
 import type { NetworkSettings } from './settings.js'
+import { VmPorts } from './vm-ports.js'
 
 export interface NetworkContext {
   log: Logger
@@ -44,47 +33,21 @@ export interface NetworkContext {
   random32: () => number
 }
 
-/** A VM's port and what is known of the process behind it. */
-export interface VmPort {
-  /** What moves its frames: closing that unplugs the VM. */
-  io: RunPort
-  /** Not known of who is no more than an address. */
-  peer?: Credentials
-  /** Milliseconds since the epoch. */
-  since: number
-}
-
-/** How a VM comes to the switch. */
-interface Plug {
-  /** Makes what is behind the port, and owns that also when it throws. */
-  make: (options: PortOptions) => RunPort
-  peer?: Credentials | undefined
-  /** Where its datagrams come from. */
-  address?: string
-  /** The port ended by itself, and is on the switch no more. */
-  onEnd?: (reason: string) => void
-}
-
-/** How a VM ends its port itself. */
-const LEAVES = new Set(['eof', 'reset', 'gone'])
-
 export class Network {
   readonly settings: NetworkSettings
   readonly switch: Switch
   readonly neighbors = new Neighbors()
-  readonly vms = new Map<Port, VmPort>()
+  readonly vms: VmPorts
   uplink: Uplink = new NoUplink()
 
   readonly #context: NetworkContext
   readonly #run = Run.allocate()
   readonly #listeners: Listener[] = []
   readonly #dgramListeners: DgramListener[] = []
-  readonly #pairs = new PairWatch()
   #dhcp: DhcpSegment | undefined
-  #named = 0
 
   constructor(settings: NetworkSettings, context: NetworkContext) {
-    const { log, clock, random32 } = context
+    const { log, clock, wallClock, random32 } = context
     this.settings = settings
     this.#context = context
     this.switch = new Switch({
@@ -95,6 +58,15 @@ export class Network {
         guarded: settings.dhcp !== undefined,
         onRogue: rogue => logRogue(log, rogue),
       }),
+    })
+    this.vms = new VmPorts({
+      switch: this.switch,
+      run: this.#run,
+      log,
+      wallClock,
+      stateDir: settings.stateDir,
+      mtu: () => this.mtu,
+      dials: settings.dials ?? [],
     })
   }
 
@@ -112,12 +84,23 @@ export class Network {
           new Listener({
             path,
             ...rights,
-            onConnection: (fd, peer) => this.#plugStream(fd, peer),
+            onConnection: (fd, peer) => this.vms.plugStream(fd, peer),
             onRefused: refused(path),
           }),
         )
       }
-      for (const path of dgrams) this.#dgramListeners.push(this.#listenForDatagrams(path, refused(path)))
+      for (const path of dgrams) {
+        this.#dgramListeners.push(
+          new DgramListener({
+            path,
+            ...rights,
+            run: this.#run,
+            onPeer: (source, address, peer) => this.vms.plugPeer(source, address, peer),
+            onRefused: refused(path),
+          }),
+        )
+      }
+      log.debug({ event: 'uplink.open', kind: uplink.kind }, `opening the uplink ${uplink.kind}`)
       this.uplink = await openUplink(uplink, gateway, {
         switch: this.switch,
         run: this.#run,
@@ -139,8 +122,10 @@ export class Network {
         await this.#dhcp.start()
         if (uplink.kind === 'vmnet' && uplink.mode === 'bridged') this.#warnOfLan(uplink.interface ?? '')
       }
+      await this.vms.load()
       for (const listener of this.#listeners) listener.start()
-      for (const listener of this.#dgramListeners) listener.start(this.#fullFrame)
+      for (const listener of this.#dgramListeners) listener.start(this.vms.fullFrame)
+      this.vms.dial()
     } catch (error) {
       await this.stop()
       throw error
@@ -158,12 +143,11 @@ export class Network {
   async stop(): Promise<void> {
     for (const listener of this.#listeners.splice(0)) listener.close()
     for (const listener of this.#dgramListeners.splice(0)) listener.close()
+    await this.vms.takeLeave()
     // Before its ports: an ACK may still wait for the disk.
     await this.#dhcp?.close()
     this.#dhcp = undefined
-    this.#pairs.close()
-    for (const { io } of this.vms.values()) io.close()
-    this.vms.clear()
+    await this.vms.close()
     await this.uplink.close()
   }
 
@@ -179,65 +163,5 @@ export class Network {
 
   get reservations(): Reservations | undefined {
     return this.#dhcp?.reservations
-  }
-
-  /** Bytes of a frame without a tag. */
-  get #fullFrame(): number {
-    return this.mtu + ETHERNET_HEADER
-  }
-
-  #listenForDatagrams(path: string, onRefused: OnRefused): DgramListener {
-    return new DgramListener({
-      path,
-      ...this.settings.rights,
-      run: this.#run,
-      onPeer: (source, address, peer) => this.#plugDatagrams(source, { peer, address }),
-      onRefused,
-    })
-  }
-
-  #plugStream(fd: number, peer: Credentials): void {
-    let stream: StreamPort
-    this.#plug({
-      make: options => (stream = streamPort({ ...options, fd })),
-      peer,
-      onEnd: reason => {
-        if (reason !== 'datagrams') return
-        // `vmbridge run --dgram` came to say that it speaks datagrams, by a pair of its own.
-        const source = { longest: this.#fullFrame, fd: stream.io.passed()! }
-        this.#pairs.add(this.#plugDatagrams(source, { peer }), peer.pid)
-      },
-    })
-  }
-
-  #plugDatagrams(source: DgramSource, how: Omit<Plug, 'make'>): DgramPort {
-    let made: DgramPort
-    this.#plug({ ...how, make: options => (made = dgramPort(source, options)) })
-    return made!
-  }
-
-  #plug({ make, peer, address, onEnd }: Plug): void {
-    const { log, wallClock } = this.#context
-    const maxFrame = Math.max(STREAM_MAX_FRAME, maxFrameOf(this.mtu))
-    const port = new Port({ name: `vm${++this.#named}`, role: 'vm', maxFrame })
-    const io = make({
-      switch: this.switch,
-      run: this.#run,
-      port,
-      onEnd: reason => {
-        this.vms.delete(port)
-        const fields = { event: 'port.down', port: port.name, pid: peer?.pid, reason }
-        // A VM that leaves is news; framing that breaks is a fault to look into.
-        if (LEAVES.has(reason)) log.info(fields, `${port.name} left`)
-        else if (reason === 'datagrams') log.info(fields, `${port.name} goes on by datagrams`)
-        else log.warn(fields, `${port.name} was closed: ${reason}`)
-        onEnd?.(reason)
-      },
-    })
-    this.vms.set(port, { io, ...(peer && { peer }), since: wallClock.now() })
-    log.info(
-      { event: 'port.up', port: port.name, pid: peer?.pid, uid: peer?.uid, address },
-      `${port.name} plugged in${peer === undefined ? '' : `, PID ${peer.pid}`}`,
-    )
   }
 }

@@ -48,7 +48,7 @@ export interface Belongings {
 }
 
 /** What the daemon keeps in its state folder, and the names that the parts of it have while they are written or broken. */
-const STATE_FILE = /^(lock|leases\.journal|reservations\.json|vmnet\.json)(\..*)?$/
+const STATE_FILE = /^(lock|leases\.journal|reservations\.json|vmnet\.json|ports\.json)(\..*)?$/
 
 /**
  * Makes this process `user`'s. One that is already does nothing.

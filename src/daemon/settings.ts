@@ -31,6 +31,8 @@ export interface NetworkSettings {
   sockets: string[]
   /** Paths that VMs send datagrams to. */
   dgrams?: string[]
+  /** Paths that VMs listen on, for the daemon to connect to. */
+  dials?: string[]
   rights: SocketRights
   uplink: UplinkChoice
   /** The gateway's address with the subnet's prefix: of no meaning where the network is a LAN that serves itself. */

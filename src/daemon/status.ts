@@ -3,7 +3,7 @@
  */
 
 import { readFileSync } from 'node:fs'
-import type { NeighborStatus, NetworkStatus, PortStatus } from '../control/api.js'
+import type { DialStatus, NeighborStatus, NetworkStatus, PortStatus } from '../control/api.js'
 import type { Neighbor } from '../neighbors/neighbors.js'
 import {
   DROP_REASONS,
@@ -20,6 +20,7 @@ import { servesItself } from './settings.js'
 import { formatCidr } from '../wire/ipv4.js'
 import { formatMac } from '../wire/mac.js'
 import type { Network } from './network.js'
+import type { Dial } from './vm-ports.js'
 
 export function networkStatus(network: Network): NetworkStatus {
   const { settings, switch: sw, dhcp } = network
@@ -42,6 +43,7 @@ export function networkStatus(network: Network): NetworkStatus {
     name: settings.name,
     sockets: settings.sockets,
     ...(settings.dgrams && { dgrams: settings.dgrams }),
+    ...(network.vms.dials.length > 0 && { dials: network.vms.dials.map(dialStatus) }),
     ...(servesItself(settings) ? {} : { gateway: formatCidr(settings.gateway) }),
     mtu: network.mtu,
     uplink: network.uplink.status(),
@@ -65,6 +67,11 @@ export function networkStatus(network: Network): NetworkStatus {
   }
 }
 
+function dialStatus({ redial: { path, down }, port }: Dial): DialStatus {
+  if (down !== undefined) return { path, state: 'down', detail: down }
+  return { path, state: 'up', ...(port && { port: port.name }) }
+}
+
 function portStatus(
   network: Network,
   port: Port,
@@ -74,7 +81,7 @@ function portStatus(
 ): PortStatus {
   const { counters, name, role } = port
   const leased = macs.map(mac => bound.get(mac)).filter(ip => ip !== undefined)
-  const vm = network.vms.get(port)
+  const vm = network.vms.ports.get(port)
   const drops = DROP_REASONS.filter(([index]) => counters[index] > 0).map(([index, reason]) => [
     reason,
     counters[index],

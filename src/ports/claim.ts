@@ -30,7 +30,7 @@ export interface ClaimedSocket {
 export type SocketKind = 'stream' | 'datagram'
 
 /** sun_path, with its closing NUL. */
-const MAX_PATH = process.platform === 'darwin' ? 103 : 107
+export const MAX_SOCKET_PATH = process.platform === 'darwin' ? 103 : 107
 
 /** How long another daemon may take to claim a socket in the same folder, in ms, and how often we look. */
 const LOCK_PATIENCE = 2000
@@ -41,10 +41,10 @@ const LOCK_INTERVAL = 10
  * @throws BridgeError ERR_SOCKET_IN_USE, ERR_NOT_A_SOCKET, ERR_SOCKET_PATH or ERR_SOCKET, with a hint.
  */
 export function claimSocket(path: string, rights: SocketRights, kind: SocketKind = 'stream'): ClaimedSocket {
-  if (Buffer.byteLength(path) > MAX_PATH) {
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH) {
     throw new BridgeError(
       'ERR_SOCKET_PATH',
-      `${path} is longer than the ${MAX_PATH} bytes a socket path may have`,
+      `${path} is longer than the ${MAX_SOCKET_PATH} bytes a socket path may have`,
       {
         hint: 'choose a shorter path, such as /tmp/vmbridge.sock',
       },

@@ -16,8 +16,10 @@ import {
   type VmnetIo,
 } from '../native.js'
 import type { Port } from '../switch/port.js'
-import type { Run } from '../switch/run.js'
+import { LENGTH_BYTES, MAX_FRAME, MIN_FRAME, type Run } from '../switch/run.js'
 import { BROKEN_EMPTY, BROKEN_TOO_LONG, MAX_PORTS, type Switch } from '../switch/switch.js'
+import { ETHERNET_SOURCE } from '../wire/ethernet.js'
+import { isStationMac, macHigh, macLow } from '../wire/mac.js'
 
 export interface PortOptions {
   switch: Switch
@@ -30,6 +32,11 @@ export interface PortOptions {
    * `gone` (a TAP whose namespace went, a VM whose datagram socket did), `datagrams` (a stream that goes on by StreamIo.passed), the name of an errno, or the status of a vmnet call.
    */
   onEnd: (reason: string) => void
+  /**
+   * Called once, before the first run with a whole frame is forwarded, with that frame's source address as hi * 2^32 +
+   * lo; not at all when that is no station's. Runts do not count. On the data path, and not within a run.
+   */
+  onFirstFrame?: (source: number) => void
 }
 
 export interface RunPortOptions extends PortOptions {
@@ -46,11 +53,17 @@ export class RunPort<Io extends RunIo = RunIo> {
   readonly #switch: Switch
 
   constructor(make: (...shared: Shared) => Io, options: PortOptions) {
-    const { switch: sw, port, run, onEnd } = options
+    const { switch: sw, port, run, onEnd, onFirstFrame } = options
     this.port = port
     this.#switch = sw
     let broken = ''
+    let isSilent = onFirstFrame !== undefined
     const onRun = (end: number, now: number, start: number): number => {
+      if (isSilent) {
+        const source = firstSource(run, start, end, port.slotBytes)
+        isSilent = source < 0
+        if (source > 0) onFirstFrame!(source)
+      }
       const used = sw.ingressFromNative(port, run, end, now, start)
       if (used === BROKEN_EMPTY) broken = 'empty-frame'
       else if (used === BROKEN_TOO_LONG) broken = 'frame-too-long'
@@ -128,4 +141,22 @@ function onDescriptor<P>(fd: number, make: () => P): P {
     closeSync(fd)
     throw error
   }
+}
+
+/**
+ * The source of the first whole frame from `start` to `end` of a run, as hi * 2^32 + lo; 0 when it is no station's
+ * address, and -1 when there is no such frame yet.
+ */
+export function firstSource({ bytes, view }: Run, start: number, end: number, slotBytes: number): number {
+  for (let at = start; at + LENGTH_BYTES <= end;) {
+    const length = view.getUint32(at)
+    const frame = at + LENGTH_BYTES
+    if (length === 0 || length > MAX_FRAME || frame + length > end) return -1
+    if (length >= MIN_FRAME) {
+      const [high, low] = [macHigh(bytes, frame + ETHERNET_SOURCE), macLow(bytes, frame + ETHERNET_SOURCE)]
+      return isStationMac(high, low) ? high * 2 ** 32 + low : 0
+    }
+    at = Math.max(frame + length, at + slotBytes)
+  }
+  return -1
 }

@@ -115,9 +115,9 @@ export class Lab {
   async plug(name: string): Promise<void> {
     const { clock, random32, signal } = this
     const mac: Mac = { hi: MAC_HIGH, lo: (MAC_LOW | (random32() & 0xffffff)) >>> 0 }
-    const before = this.network.vms.size
+    const before = this.network.vms.ports.size
     this.stations.push(new Station({ name, mac, path: this.socket, clock, random32, signal }))
-    await poll(() => (this.network.vms.size > before ? true : undefined), PLUG_LIMIT, signal)
+    await poll(() => (this.network.vms.ports.size > before ? true : undefined), PLUG_LIMIT, signal)
   }
 
   /** @throws CheckSkipped where the addresses are somebody else's, or the subnet is too small */

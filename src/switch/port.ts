@@ -37,7 +37,8 @@ export interface PortOptions {
 }
 
 export class Port {
-  readonly name: string
+  /** For people, and for who keeps notes by port. It may change before the port's first frame is forwarded, and never after. */
+  name: string
   readonly role: PortRole
   readonly isUplink: boolean
   readonly counters = new Float64Array(COUNTERS)
