@@ -19,6 +19,8 @@ export interface RunIo {
 export interface StreamIo extends RunIo {
   /** Bytes that wait for the socket to take them. */
   queuedBytes(): number
+  /** Nothing more is taken from the peer: its writes fail at once, and what it has sent is dropped. */
+  refuse(): void
 }
 
 export interface VmnetIo extends RunIo {

@@ -6,6 +6,7 @@
  * uplink, then DHCP with its leases, then VMs are let in. Torn down the other way round.
  */
 
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Reservations } from '../dhcp/reservations.js'
 import type { DhcpServer } from '../dhcp/server.js'
 import type { Logger } from '../log.js'
@@ -23,6 +24,12 @@ import { DhcpSegment } from './dhcp-segment.js'
 import { SegmentInspector } from './inspector.js'
 import { logRogue } from './rogue-servers.js'
 import type { NetworkSettings } from './settings.js'
+
+/**
+ * Between the last word to the VMs and their ports' end. A QEMU (7.2 and 10.0 alike) that finds its socket closed while
+ * a frame waits for room in it never transmits again on the next one; in this time it learns that it cannot write.
+ */
+const FAREWELL_MS = 20
 
 export interface NetworkContext {
   log: Logger
@@ -126,6 +133,8 @@ export class Network {
 
   async stop(): Promise<void> {
     for (const listener of this.#listeners.splice(0)) listener.close()
+    for (const { stream } of this.vms.values()) stream.io.refuse()
+    if (this.vms.size > 0) await pause(FAREWELL_MS)
     // Before its ports: an ACK may still wait for the disk.
     await this.#dhcp?.close()
     this.#dhcp = undefined
