@@ -100,8 +100,13 @@ t.test('a daemon that ends and starts again', { skip: requires([...GUEST_LAB, 'q
 
   await t.test('by SIGTERM while two transmit at full speed: likewise', async t => {
     for (const { guest } of [byMs, dialled]) await startFlood(lab, guest)
-    await restart('SIGTERM')
-    await Promise.all(vms.map(({ guest }) => isPlugged(lab.daemon, guest)))
+    for (let round = 0; round < 2; round++) {
+      // Asked to end while it does not run: both QEMUs wait for room in their sockets when it goes on.
+      lab.daemon.child.kill('SIGSTOP')
+      await pause(100)
+      await restart('SIGTERM')
+      await Promise.all(vms.map(({ guest }) => isPlugged(lab.daemon, guest)))
+    }
     for (const { guest } of [byMs, dialled]) await endFlood(guest)
     for (const vm of vms) await isAsBefore(t, lab, vm)
   })
