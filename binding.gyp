@@ -22,11 +22,15 @@
       "sources": [
         "native/addon.cc",
         "native/calls.cc",
+        "native/dgram_io.cc",
+        "native/dgram_reader.cc",
+        "native/dgram_socket.cc",
         "native/egress_queue.cc",
         "native/link.cc",
         "native/process.cc",
         "native/run_io.cc",
         "native/stream_io.cc",
+        "native/unix_datagram.cc",
         "native/unix_socket.cc",
         "native/uv_api.cc"
       ],
@@ -64,6 +68,11 @@
           }
         ],
         ["OS=='mac'", { "link_settings": { "libraries": ["-framework vmnet", "-framework CoreFoundation"] } }],
+        [
+          "OS=='mac' or vmnet_double==1",
+          { "sources": ["native/datagrams_darwin.cc"] },
+          { "sources": ["native/datagrams_linux.cc"] }
+        ],
         ["OS=='linux' and uv_poll==0", { "sources": ["native/poller_linux.cc"] }, { "sources": ["native/poller_uv.cc"] }]
       ]
     },
@@ -104,6 +113,7 @@
               "native/double/double.cc",
               "native/double/faults.cc",
               "native/double/interface.cc",
+              "native/double/messages.cc",
               "native/double/netdev.cc",
               "native/double/network.cc",
               "native/double/packets.cc",

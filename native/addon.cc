@@ -4,10 +4,13 @@
 
 #include <string>
 
+#include "dgram_io.h"
+#include "dgram_socket.h"
 #include "environment.h"
 #include "link.h"
 #include "process.h"
 #include "stream_io.h"
+#include "unix_datagram.h"
 #include "unix_socket.h"
 #include "uv_api.h"
 #ifdef __linux__
@@ -31,6 +34,10 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   }
   env.SetInstanceData(new vmbridge::Environment(env));
   exports.Set("StreamIo", vmbridge::StreamIo::Define(env));
+  exports.Set("DgramIo", vmbridge::DgramIo::Define(env));
+  exports.Set("DgramSocket", vmbridge::DgramSocket::Define(env));
+  exports.Set("bindDatagram", Napi::Function::New<vmbridge::BindDatagram>(env, "bindDatagram"));
+  exports.Set("passDatagrams", Napi::Function::New<vmbridge::PassDatagrams>(env, "passDatagrams"));
   exports.Set("Listener", vmbridge::Listener::Define(env));
   exports.Set("listen", Napi::Function::New<vmbridge::Listen>(env, "listen"));
   exports.Set("dial", Napi::Function::New<vmbridge::Dial>(env, "dial"));

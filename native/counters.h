@@ -12,10 +12,11 @@ enum Counter {
   kDropTxFull = 2,
   kDropTxError = 3,
   kDropTxDown = 4,
+  kDropRxTooBig = 15,
 };
 
 // How many cells a port has.
-constexpr int kCounters = 15;
+constexpr int kCounters = 16;
 
 }  // namespace vmbridge
 

@@ -25,11 +25,13 @@ bool EgressQueue::Append(const uint8_t* bytes, size_t length, bool is_rest_of_fr
   return true;
 }
 
-int EgressQueue::Pieces(struct iovec pieces[2]) const {
-  size_t first = capacity_ - head_ < size_ ? capacity_ - head_ : size_;
-  pieces[0] = {data_ + head_, first};
-  pieces[1] = {data_, size_ - first};
-  return size_ > first ? 2 : 1;
+int EgressQueue::PiecesAt(size_t at, size_t length, struct iovec pieces[2]) const {
+  size_t start = head_ + at;
+  if (start >= capacity_) start -= capacity_;
+  size_t first = capacity_ - start < length ? capacity_ - start : length;
+  pieces[0] = {data_ + start, first};
+  pieces[1] = {data_, length - first};
+  return length > first ? 2 : 1;
 }
 
 void EgressQueue::Consume(size_t length) {

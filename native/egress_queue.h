@@ -40,7 +40,9 @@ class EgressQueue {
   // appended then. What is left of a frame that was cut is appended whatever the budget says.
   bool Append(const uint8_t* bytes, size_t length, bool is_rest_of_frame);
   // The queued bytes in order, as one or two pieces. Returns how many.
-  int Pieces(struct iovec pieces[2]) const;
+  int Pieces(struct iovec pieces[2]) const { return PiecesAt(0, size_, pieces); }
+  // The same of the `length` bytes that stand `at` bytes behind the front.
+  int PiecesAt(size_t at, size_t length, struct iovec pieces[2]) const;
   // Drops `length` bytes at the front, once they are written.
   void Consume(size_t length);
   void Clear();

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "dgram_reader.h"
 #include "egress_queue.h"
 #include "poller.h"
 #include "run_io.h"
@@ -17,6 +18,9 @@ struct Environment {
   std::unique_ptr<Registry, void (*)(Registry*)> registry;
   std::shared_ptr<QueueBudget> queue_budget = std::make_shared<QueueBudget>();
   std::shared_ptr<Slots> slots = std::make_shared<Slots>();
+  // One for all: a batch is walked to its end before the next is read.
+  DgramReader dgram_reader;
+  Napi::FunctionReference dgram_socket;
 };
 
 }  // namespace vmbridge

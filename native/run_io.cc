@@ -41,7 +41,7 @@ void RunIo::Open(const Napi::CallbackInfo& info) {
   OpenOn(info[0].As<Napi::Number>().Int32Value(), info);
 }
 
-void RunIo::OpenOn(int fd, const Napi::CallbackInfo& info) {
+void RunIo::OpenOn(int fd, const Napi::CallbackInfo& info, int events) {
   Napi::Env env = info.Env();
   if (info.Length() != 7 || !IsArray(info[1], napi_uint8_array, kLengthBytes + kMaxFrame) ||
       !IsArray(info[2], napi_int32_array, 1) ||
@@ -68,7 +68,7 @@ void RunIo::OpenOn(int fd, const Napi::CallbackInfo& info) {
   on_run_ = Napi::Persistent(info[5].As<Napi::Function>());
   on_end_ = Napi::Persistent(info[6].As<Napi::Function>());
 
-  if (!Poll(env, fd, kReadable)) {
+  if (!Poll(env, fd, events)) {
     ThrowSystemError(env, errno, "poll");
     return;
   }
@@ -86,15 +86,16 @@ void RunIo::TransmitCall(const Napi::CallbackInfo& info) {
   }
 }
 
-int64_t RunIo::Walk(Napi::Env env, size_t length) {
-  napi_value arguments[] = {Napi::Number::New(env, static_cast<double>(length)),
-                            Napi::Number::New(env, LoopTime(env))};
-  napi_value answer = CallPlain(env, on_run_, 2, arguments);
+int64_t RunIo::Walk(Napi::Env env, size_t end, size_t from) {
+  napi_value arguments[] = {Napi::Number::New(env, static_cast<double>(end)),
+                            Napi::Number::New(env, LoopTime(env)),
+                            Napi::Number::New(env, static_cast<double>(from))};
+  napi_value answer = CallPlain(env, on_run_, 3, arguments);
   if (answer != nullptr) Depart();
   if (!open()) return -1;
   int64_t used = -1;
   if (answer == nullptr || napi_get_value_int64(env, answer, &used) != napi_ok || used < 0 ||
-      static_cast<size_t>(used) > length) {
+      static_cast<size_t>(used) > end) {
     End(env, "framing");
     return -1;
   }

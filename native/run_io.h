@@ -38,12 +38,12 @@ class RunIo : protected Handler {
 
  protected:
   // Takes the constructor arguments that all share: (fd, run: Uint8Array, departures: Int32Array,
-  // stretches: Int32Array, counters: Float64Array, onRun: (end, now) => used | negative,
+  // stretches: Int32Array, counters: Float64Array, onRun: (end, now, from) => used | negative,
   // onEnd: (reason) => void), and starts polling. `now` is the loop's time in ms. Owns `fd`, which
   // must be non-blocking, unless it throws.
   void Open(const Napi::CallbackInfo& info);
   // The same with a descriptor that is known here, whatever the first argument is.
-  void OpenOn(int fd, const Napi::CallbackInfo& info);
+  void OpenOn(int fd, const Napi::CallbackInfo& info, int events = kReadable);
 
   // Sends the first `count` stretches of the port's list, `frames` frames, out of `run`, and counts
   // what was sent and what was dropped.
@@ -52,10 +52,10 @@ class RunIo : protected Handler {
   // What JavaScript calls on every port: transmit(run: Uint8Array, stretches, frames).
   void TransmitCall(const Napi::CallbackInfo& info);
 
-  // Lets JavaScript walk the first `length` bytes of the run buffer, and sends what departs.
-  // Returns the bytes it used, or -1 when the port has ended: closed by the call, or its framing
-  // broken. The caller holds a handle scope and this object.
-  int64_t Walk(Napi::Env env, size_t length);
+  // Lets JavaScript walk the run buffer `from` there to `end`, and sends what departs. Returns the
+  // end of what it used, or -1 when the port has ended: closed by the call, or its framing broken.
+  // The caller holds a handle scope and this object.
+  int64_t Walk(Napi::Env env, size_t end, size_t from = 0);
 
   // The port ends by itself: lets go of the descriptor, then tells JavaScript why.
   void End(Napi::Env env, const char* reason);

@@ -1,6 +1,7 @@
 #include "stream_io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "counters.h"
 #include "environment.h"
+#include "unix_datagram.h"
 #include "uv_api.h"
 
 namespace vmbridge {
@@ -21,6 +23,11 @@ constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
 #else
 constexpr int kSendFlags = MSG_DONTWAIT;  // macOS: Node ignores SIGPIPE
 #endif
+#ifdef MSG_CMSG_CLOEXEC
+constexpr int kReceiveFlags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+#else
+constexpr int kReceiveFlags = MSG_DONTWAIT;
+#endif
 // The beginning of a jumbo frame fits; what a frame of 64 KiB took is given back.
 constexpr size_t kKeptCarry = 16 * 1024;
 }  // namespace
@@ -30,7 +37,8 @@ Napi::Function StreamIo::Define(Napi::Env env) {
       env, "StreamIo",
       {InstanceMethod("transmit", &StreamIo::Transmit), InstanceMethod("close", &StreamIo::Close),
        InstanceMethod("slot", &StreamIo::Slot), InstanceMethod("refuse", &StreamIo::Refuse),
-       InstanceMethod("queuedBytes", &StreamIo::QueuedBytes)});
+       InstanceMethod("queuedBytes", &StreamIo::QueuedBytes),
+       InstanceMethod("passed", &StreamIo::Passed)});
 }
 
 namespace {
@@ -55,6 +63,7 @@ StreamIo::StreamIo(const Napi::CallbackInfo& info) : Napi::ObjectWrap<StreamIo>(
 
 StreamIo::~StreamIo() {
   Release();
+  if (passed_ >= 0) close(passed_);
   free(carry_);
 }
 
@@ -202,7 +211,9 @@ bool StreamIo::Receive(Napi::Env env) {
   ssize_t received;
   bool reset = false;
   for (;;) {
-    received = recv(fd_, run_ + carry_length_, run_capacity_ - carry_length_, MSG_DONTWAIT);
+    received = is_first_
+                   ? ReceiveFirst()
+                   : recv(fd_, run_ + carry_length_, run_capacity_ - carry_length_, MSG_DONTWAIT);
     if (received >= 0) break;
     if (errno == EINTR) continue;
     if (errno == ECONNRESET && !reset) {
@@ -216,12 +227,55 @@ bool StreamIo::Receive(Napi::Env env) {
     End(env, carry_length_ > 0 ? "truncated" : reset ? "reset" : "eof");
     return false;
   }
+  is_first_ = false;
   size_t length = carry_length_ + static_cast<size_t>(received);
+  if (passed_ >= 0 && TakePassed(length)) {
+    End(env, "datagrams");
+    return false;
+  }
   int64_t used = Walk(env, length);
   if (used < 0) return false;
   if (KeepRest(static_cast<size_t>(used), length)) return true;
   End(env, "ENOMEM");
   return false;
+}
+
+ssize_t StreamIo::ReceiveFirst() {
+  struct iovec piece = {run_, run_capacity_};
+  // Room for one: the kernel lets go of any other.
+  alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof passed_)];
+  struct msghdr message = {};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = CMSG_LEN(sizeof passed_);
+  ssize_t received = recvmsg(fd_, &message, kReceiveFlags);
+  const struct cmsghdr* header = received > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+      header->cmsg_len == CMSG_LEN(sizeof passed_)) {
+    memcpy(&passed_, CMSG_DATA(header), sizeof passed_);
+    fcntl(passed_, F_SETFD, FD_CLOEXEC);
+  }
+  return received;
+}
+
+bool StreamIo::TakePassed(size_t length) {
+  if (length == sizeof kPassing && memcmp(run_, kPassing, sizeof kPassing) == 0 &&
+      IsUnixDatagram(passed_)) {
+    WidenDatagramBuffers(passed_);
+    // Behind whatever was sent on the stream: the last word before it closes.
+    return send(fd_, kPassing, sizeof kPassing, kSendFlags) == sizeof kPassing;
+  }
+  close(passed_);
+  passed_ = -1;
+  return false;
+}
+
+Napi::Value StreamIo::Passed(const Napi::CallbackInfo& info) {
+  if (passed_ < 0) return info.Env().Undefined();
+  int fd = passed_;
+  passed_ = -1;
+  return Napi::Number::New(info.Env(), fd);
 }
 
 // The beginning of a frame that is not whole yet waits outside the run buffer, which the next port

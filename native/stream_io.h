@@ -8,6 +8,9 @@
 // not take is queued (egress_queue.h): the rest of a frame that was cut always, whole frames behind
 // it as long as there is room; beyond that they are dropped and counted. The socket never blocks
 // anybody.
+//
+// A VM that speaks datagrams may come by a stream as well: what it sends first is then a word that
+// is no length (unix_datagram.h), with one end of a socketpair. The port ends, and goes on by that.
 #ifndef VMBRIDGE_STREAM_IO_H_
 #define VMBRIDGE_STREAM_IO_H_
 
@@ -41,6 +44,13 @@ class StreamIo : public Napi::ObjectWrap<StreamIo>, private RunIo {
   void OnRelease() override { queue_.Clear(); }
   // One recv and one walk. False when there was nothing, or the port has ended.
   bool Receive(Napi::Env env);
+  // The first recv, with which a descriptor may come (passDatagrams).
+  ssize_t ReceiveFirst();
+  // Keeps the descriptor that came if it is what may come, and says so to the other side.
+  bool TakePassed(size_t length);
+  // The datagram socket that the other side goes on by, once, after the port ended with
+  // `datagrams`; else undefined. The caller owns it.
+  Napi::Value Passed(const Napi::CallbackInfo& info);
   bool KeepRest(size_t used, size_t length);
   void Drain();
   // Writes the stretches; returns the bytes taken, or -1 when the socket is broken.
@@ -53,6 +63,8 @@ class StreamIo : public Napi::ObjectWrap<StreamIo>, private RunIo {
   size_t carry_capacity_ = 0;
   bool waiting_for_room_ = false;
   bool send_failed_ = false;
+  bool is_first_ = true;
+  int passed_ = -1;
   EgressQueue queue_;
 };
 

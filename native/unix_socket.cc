@@ -50,17 +50,6 @@ int AcceptOne(int listener) {
 #endif
 }
 
-bool FillAddress(const std::string& path, struct sockaddr_un* address) {
-  memset(address, 0, sizeof *address);
-  address->sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address->sun_path) {
-    errno = ENAMETOOLONG;
-    return false;
-  }
-  memcpy(address->sun_path, path.data(), path.size());
-  return true;
-}
-
 Credentials CredentialsOf(int fd) {
   Credentials result;
 #ifdef __linux__
@@ -85,8 +74,20 @@ Credentials CredentialsOf(int fd) {
   return result;
 }
 
-// The step that failed, or nullptr.
-const char* BindAndListen(int fd, const std::string& path, mode_t mode, int64_t gid) {
+}  // namespace
+
+bool FillAddress(const std::string& path, struct sockaddr_un* address) {
+  memset(address, 0, sizeof *address);
+  address->sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address->sun_path) {
+    errno = ENAMETOOLONG;
+    return false;
+  }
+  memcpy(address->sun_path, path.data(), path.size());
+  return true;
+}
+
+const char* BindWithRights(int fd, const std::string& path, mode_t mode, int64_t gid) {
   struct sockaddr_un address;
   if (!FillAddress(path, &address)) return "bind";
   mode_t before = umask(0777);
@@ -102,8 +103,6 @@ const char* BindAndListen(int fd, const std::string& path, mode_t mode, int64_t 
     failed = "chown";
   } else if (fchmodat(AT_FDCWD, path.c_str(), mode, AT_SYMLINK_NOFOLLOW) != 0) {
     failed = "chmod";
-  } else if (listen(fd, kBacklog) != 0) {
-    failed = "listen";
   }
   if (failed != nullptr) {
     int error = errno;
@@ -112,8 +111,6 @@ const char* BindAndListen(int fd, const std::string& path, mode_t mode, int64_t 
   }
   return failed;
 }
-
-}  // namespace
 
 Napi::Value Listen(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -125,7 +122,13 @@ Napi::Value Listen(const Napi::CallbackInfo& info) {
     ThrowSystemError(env, errno, "socket");
     return env.Undefined();
   }
-  const char* failed = BindAndListen(fd, path, mode, gid);
+  const char* failed = BindWithRights(fd, path, mode, gid);
+  if (failed == nullptr && listen(fd, kBacklog) != 0) {
+    int error = errno;
+    unlink(path.c_str());
+    errno = error;
+    failed = "listen";
+  }
   if (failed != nullptr) {
     int error = errno;
     close(fd);

@@ -4,6 +4,10 @@
 #define VMBRIDGE_UNIX_SOCKET_H_
 
 #include <napi.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <string>
 
 #include "poller.h"
 
@@ -20,6 +24,13 @@ Napi::Value Dial(const Napi::CallbackInfo& info);
 // peerCredentials(fd) => {pid, uid, gid} of the process at the other end: of a listening socket's
 // owner for a dialled socket. pid is 0 where the system does not tell.
 Napi::Value PeerCredentials(const Napi::CallbackInfo& info);
+
+// A path as an address; false with errno where it is too long.
+bool FillAddress(const std::string& path, struct sockaddr_un* address);
+
+// Binds a socket, gives the file its mode and group (-1: leave it). Returns the step that failed,
+// with errno and nothing left behind, or nullptr.
+const char* BindWithRights(int fd, const std::string& path, mode_t mode, int64_t gid);
 
 class Listener : public Napi::ObjectWrap<Listener>, private Handler {
  public:

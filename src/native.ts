@@ -14,13 +14,53 @@ export interface RunIo {
   close(): void
   /** The number by which `departures` names this port. */
   slot(): number
+  /** Bytes that wait to be taken, where there is a queue. */
+  queuedBytes?(): number
+  /** Nothing more is taken from the peer: its writes fail at once, and what it has sent is dropped. */
+  refuse?(): void
 }
 
 export interface StreamIo extends RunIo {
-  /** Bytes that wait for the socket to take them. */
   queuedBytes(): number
-  /** Nothing more is taken from the peer: its writes fail at once, and what it has sent is dropped. */
   refuse(): void
+  /** The datagram socket to go on by, once, after the port ended with `datagrams`; owned by the caller. */
+  passed(): number | undefined
+}
+
+/** One end of a socketpair, or a peer of a bound socket by its address; `longest`: bytes of a full frame. */
+export type DgramSource = DgramPair | DgramPeer
+
+export interface DgramPair {
+  longest: number
+  fd: number
+}
+
+export interface DgramPeer {
+  longest: number
+  socket: DgramSocket
+  /** As onPeer got it. */
+  address: Uint8Array
+}
+
+export interface DgramIo extends RunIo {
+  queuedBytes(): number
+  /** Bytes from one frame to the next in the runs of this port (Port.slotBytes). */
+  slotBytes(): number
+  /** Whether the peer has connected itself to the bound socket, and can be answered from that alone. */
+  isTied(): boolean
+  /** Looks whether a peer with an address is still there; the port ends if it is not. */
+  check(): void
+}
+
+/** A bound datagram socket that VMs send to. */
+export interface DgramSocket {
+  /** Takes what comes later by another descriptor, which is owned from here on; those who know the old one keep it. */
+  replace(fd: number): void
+  /** Reads again, after onUnread. */
+  resume(): void
+  /** Datagrams of strangers that onPeer was not asked about: without an address, or too many. */
+  ignored(): number
+  close(): void
 }
 
 export interface VmnetIo extends RunIo {
@@ -98,11 +138,11 @@ type RunIoConstructor<Io extends RunIo, Source = number> = new (
   stretches: Int32Array,
   counters: Float64Array,
   /**
-   * Walks the first `end` bytes of the run buffer and returns how many it used, or a negative number when the
+   * Walks the run buffer from `start` to `end` and returns the end of what it used, or a negative number when the
    * framing is broken; `now` is the loop's time, in ms as `now()` gives it. Called outside of any callback scope:
    * promises and ticks made here wait.
    */
-  onRun: (end: number, now: number) => number,
+  onRun: (end: number, now: number, start: number) => number,
   /** The port ended by itself, for example `eof`, `truncated`, `framing`, `reset`, `gone`, or an errno's name. */
   onEnd: (reason: string) => void,
 ) => Io
@@ -152,6 +192,21 @@ interface Native {
   vmnetSharedInterfaces(): string[] | undefined
   /** Whether this system has the network objects of macOS 26. */
   vmnetHasNetworkObjects(): boolean
+  DgramIo: RunIoConstructor<DgramIo, DgramSource>
+  DgramSocket: new (
+    /** Bound and non-blocking; owned from here on, unless the constructor throws. */
+    fd: number,
+    run: Uint8Array,
+    /** Bytes of a full frame: each datagram has a slot of that size in the run. */
+    longest: number,
+    /**
+     * A sender that has no port: makes a DgramIo of that address, or does not, and then strangers are not told of for
+     * 100 ms. `pid` is 0 and the others -1 where the system does not tell.
+     */
+    onPeer: (address: Uint8Array, pid: number, uid: number, gid: number) => void,
+    /** Reading failed and has stopped, until resume(). */
+    onUnread: (code: string) => void,
+  ) => DgramSocket
   Listener: new (
     fd: number,
     onConnection: (fd: number, pid: number, uid: number, gid: number) => void,
@@ -160,6 +215,13 @@ interface Native {
   /** Binds, sets mode and group (gid -1: leave it) and listens. The path must be free. */
   listen(path: string, mode: number, gid: number): number
   dial(path: string, nonBlocking: boolean): number
+  /** Binds a datagram socket and sets mode and group (gid -1: leave it). The path must be free. */
+  bindDatagram(path: string, mode: number, gid: number): number
+  /**
+   * Hands one end of a datagram pair to the daemon behind a blocking stream socket, and returns the other. Throws
+   * EPROTONOSUPPORT when that daemon does not take it, EAGAIN when it does not answer for 10 s.
+   */
+  passDatagrams(stream: number): number
   peerCredentials(fd: number): Credentials
   /** Linux only. */
   openTap(options: TapOptions): { fd: number; name: string; mac: Uint8Array }

@@ -12,9 +12,11 @@
 //     queue or with the callback still set; a reference released twice) ends the process.
 //
 // The environment sets what is simulated:
-//   VMNET_DOUBLE_MACOS  the system's major version, 26 unless set; what is newer cannot be looked
-//   up VMNET_DOUBLE_TAP    the TAP's name, vmnet%d unless set VMNET_DOUBLE        faults, read at
-//   each start (faults.h has the grammar)
+//   - VMNET_DOUBLE_MACOS: the system's major version, 26 unless set; what is newer cannot be looked
+//     up
+//   - VMNET_DOUBLE_TAP: the TAP's name, vmnet%d unless set
+//   - VMNET_DOUBLE: faults, read at each start (faults.h has the grammar)
+//   - VMNET_DOUBLE_MESSAGES: what is wrong with recvmsg_x and sendmsg_x (messages.h)
 //
 // This file holds what the other files of the double share.
 #ifndef VMNET_DOUBLE_DOUBLE_H_

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "double.h"
+#include "messages.h"
 #include "start.h"
 
 const char* const vmnet_read_max_packets_key = "the double's vmnet_read_max_packets_key";
@@ -204,6 +205,7 @@ extern "C" void* vmnet_double_dlsym(void*, const char* name) noexcept {
     if (strcmp(symbol.name, name) == 0)
       return MacosVersion() >= symbol.since ? symbol.address : nullptr;
   }
+  if (IsMessageCall(name)) return FindMessageCall(name);
   Die("dlsym: '%s' is no name that the double knows", name);
 }
 

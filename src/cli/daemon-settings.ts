@@ -63,6 +63,10 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
       'name another server there',
     )
   }
+  const dgrams = all('dgram').map(path => resolve(path))
+  const both = dgrams.find((path, i) => sockets.includes(path) || dgrams.indexOf(path) < i)
+  if (both !== undefined)
+    throw new UsageError(`--dgram ${both} is given twice, or is a --socket`, 'a path of its own for each')
   const dhcp = parseDhcp(parsed, uplink, gateway)
   const control = get('control')
   const pidfile = get('pidfile')
@@ -77,6 +81,7 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
     network: {
       name: 'default',
       sockets,
+      ...(dgrams.length === 0 ? {} : { dgrams }),
       rights: parseRights(parsed),
       uplink,
       gateway,

@@ -16,6 +16,11 @@ export const command: Command = {
       help: 'where VMs plug in',
       fallback: '/run/vmbridge/vmbridge.sock for root',
     },
+    dgram: {
+      value: 'PATH',
+      multiple: true,
+      help: 'where VMs that speak datagrams plug in: vfkit, krunkit, QEMU dgram',
+    },
     'socket-group': { value: 'GROUP', help: 'the group that may plug in' },
     'socket-mode': { value: 'MODE', help: 'the mode of the sockets', fallback: '0660' },
     uplink: {

@@ -1,9 +1,9 @@
 /**
- * `vmbridge run`: connects to the switch and becomes the program, with the socket on descriptor 3. The
- * program finds its PID, descriptors, signals and limits as this command found them (native/process.h).
+ * `vmbridge run`: connects to the switch and becomes the program, with the socket on descriptor 3: a stream, or one end of
+ * a pair of datagram sockets whose other end the daemon has been given. The program finds its PID, descriptors, signals and limits as this command found them (native/process.h).
  */
 
-import { writeSync } from 'node:fs'
+import { closeSync, writeSync } from 'node:fs'
 import { findInRun, SOCKET_NAME } from '../config/paths.js'
 import { BridgeError, hasCode, UsageError } from '../errors.js'
 import { native } from '../native.js'
@@ -23,6 +23,7 @@ export const command: Command = {
       help: 'the socket of the switch',
       fallback: "the daemon's default socket",
     },
+    dgram: { help: 'descriptor 3 is a datagram socket: each datagram is a frame' },
   },
   examples: [
     [
@@ -30,6 +31,10 @@ export const command: Command = {
       'a VM on the segment',
     ],
     ['vmbridge run --socket /tmp/lab.sock -- ./my-vm', 'on the switch that listens at /tmp/lab.sock'],
+    [
+      'vmbridge run --dgram -- qemu-system-x86_64 ... -netdev dgram,id=net0,local.type=fd,local.str=3 -device virtio-net-pci,netdev=net0',
+      'by datagrams, as Virtualization.framework wants them, too',
+    ],
   ],
 }
 
@@ -37,11 +42,13 @@ export const command: Command = {
 const EXIT_NOT_EXECUTABLE = 126
 const EXIT_NOT_FOUND = 127
 
-export async function run({ get, operands }: Parsed): Promise<number> {
+export async function run({ get, has, operands }: Parsed): Promise<number> {
   const [file] = operands
   if (file === undefined) throw new UsageError('run needs a program to start', 'vmbridge run --help')
   const inherited = process.env['VMBRIDGE_INHERITED']
-  const fd = dial(get('socket') ?? findInRun(SOCKET_NAME))
+  const socket = get('socket') ?? findInRun(SOCKET_NAME)
+  const stream = dial(socket)
+  const fd = has('dgram') ? passDatagrams(socket, stream) : stream
   try {
     return native.exec({
       file,
@@ -52,6 +59,23 @@ export async function run({ get, operands }: Parsed): Promise<number> {
   } catch (error) {
     writeSync(2, `vmbridge: cannot start ${file}: ${error instanceof Error ? error.message : error}\n`)
     return hasCode(error, 'ENOENT') ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE
+  }
+}
+
+/** @throws BridgeError ERR_NO_DATAGRAMS */
+function passDatagrams(path: string, stream: number): number {
+  try {
+    return native.passDatagrams(stream)
+  } catch (error) {
+    const reason = hasCode(error, 'EPROTONOSUPPORT')
+      ? ''
+      : ` (${error instanceof Error ? error.message : error})`
+    throw new BridgeError('ERR_NO_DATAGRAMS', `what answers at ${path} takes no datagram sockets${reason}`, {
+      hint: 'leave --dgram out, or restart the daemon if it is an older vmbridge',
+      cause: error,
+    })
+  } finally {
+    closeSync(stream)
   }
 }
 

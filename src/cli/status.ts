@@ -40,9 +40,9 @@ export function render({ pid, version, uptime, networks }: DaemonStatus, now: nu
 }
 
 function renderNetwork(network: NetworkStatus, now: number): string {
-  const { uplink, dhcp } = network
+  const { uplink, dhcp, dgrams } = network
   const lines = [
-    `network ${network.name}: gateway ${network.gateway ?? 'its own'}, MTU ${network.mtu}, sockets ${network.sockets.join(' ')}`,
+    `network ${network.name}: gateway ${network.gateway ?? 'its own'}, MTU ${network.mtu}, sockets ${network.sockets.join(' ')}${dgrams ? `, datagrams ${dgrams.join(' ')}` : ''}`,
     `uplink ${[uplink.kind, uplink.name].filter(Boolean).join(' ')}: ${uplink.state}${uplink.detail ? ` (${uplink.detail})` : ''}`,
     dhcp === undefined ? 'DHCP off' : dhcpLine(dhcp),
   ]

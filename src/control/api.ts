@@ -115,6 +115,8 @@ export interface DhcpStatus {
 export interface NetworkStatus {
   name: string
   sockets: string[]
+  /** Paths that VMs send datagrams to, where there are any. */
+  dgrams?: string[]
   /** Not there where the network is a LAN with a gateway of its own. */
   gateway?: string
   mtu: number

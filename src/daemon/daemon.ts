@@ -46,7 +46,7 @@ export class Daemon {
   async start(): Promise<void> {
     const { network, pidfile } = this.#settings
     const run = ownPlace().run
-    if (network.sockets.some(path => dirname(path) === run)) makeFolder(run)
+    if ([...network.sockets, ...(network.dgrams ?? [])].some(path => dirname(path) === run)) makeFolder(run)
     try {
       await this.#network.start()
       // A signal may have come meanwhile, and what is made now would stay.
@@ -82,7 +82,9 @@ export class Daemon {
     const { user, network, pidfile } = this.#settings
     if (user === undefined) return
     const run = ownPlace().run
-    const files = [...network.sockets, this.#control?.path, pidfile].filter(path => path !== undefined)
+    const files = [...network.sockets, ...(network.dgrams ?? []), this.#control?.path, pidfile].filter(
+      path => path !== undefined,
+    )
     becomeUser(
       user,
       // The default folder of the sockets is this program's own; any other may be anybody's.

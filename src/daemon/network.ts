@@ -10,16 +10,27 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Reservations } from '../dhcp/reservations.js'
 import type { DhcpServer } from '../dhcp/server.js'
 import type { Logger } from '../log.js'
-import type { Credentials } from '../native.js'
+import type { Credentials, DgramSource } from '../native.js'
 import { Neighbors } from '../neighbors/neighbors.js'
 import { Listener } from '../ports/listener.js'
-import { streamPort, type StreamPort } from '../ports/run-port.js'
+import { DgramListener } from '../ports/dgram-listener.js'
+import { PairWatch } from '../ports/pair-watch.js'
+import type { OnRefused } from '../ports/refusals.js'
+import {
+  dgramPort,
+  streamPort,
+  type DgramPort,
+  type PortOptions,
+  type RunPort,
+  type StreamPort,
+} from '../ports/run-port.js'
 import { Port, STREAM_MAX_FRAME } from '../switch/port.js'
 import { Run } from '../switch/run.js'
 import { Switch, type Clock } from '../switch/switch.js'
 import { NoUplink } from '../uplink/none.js'
 import { openUplink } from '../uplink/select.js'
 import { maxFrameOf, type Uplink } from '../uplink/uplink.js'
+import { ETHERNET_HEADER } from '../wire/ethernet.js'
 import { DhcpSegment } from './dhcp-segment.js'
 import { SegmentInspector } from './inspector.js'
 import { logRogue } from './rogue-servers.js'
@@ -42,11 +53,27 @@ export interface NetworkContext {
 
 /** A VM's port and what is known of the process behind it. */
 export interface VmPort {
-  stream: StreamPort
-  peer: Credentials
+  /** What moves its frames: closing that unplugs the VM. */
+  io: RunPort
+  /** Not known of who is no more than an address. */
+  peer?: Credentials
   /** Milliseconds since the epoch. */
   since: number
 }
+
+/** How a VM comes to the switch. */
+interface Plug {
+  /** Makes what is behind the port, and owns that also when it throws. */
+  make: (options: PortOptions) => RunPort
+  peer?: Credentials | undefined
+  /** Where its datagrams come from. */
+  address?: string
+  /** The port ended by itself, and is on the switch no more. */
+  onEnd?: (reason: string) => void
+}
+
+/** How a VM ends its port itself. */
+const LEAVES = new Set(['eof', 'reset', 'gone'])
 
 export class Network {
   readonly settings: NetworkSettings
@@ -58,6 +85,8 @@ export class Network {
   readonly #context: NetworkContext
   readonly #run = Run.allocate()
   readonly #listeners: Listener[] = []
+  readonly #dgramListeners: DgramListener[] = []
+  readonly #pairs = new PairWatch()
   #dhcp: DhcpSegment | undefined
   #named = 0
 
@@ -78,23 +107,24 @@ export class Network {
 
   /** @throws BridgeError; what was built until then is torn down */
   async start(): Promise<void> {
-    const { sockets, rights, uplink, gateway, mtu, stateDir } = this.settings
+    const { sockets, dgrams = [], rights, uplink, gateway, mtu, stateDir } = this.settings
     const { log } = this.#context
+    const refused =
+      (socket: string): OnRefused =>
+      (reason, count) =>
+        log.warn({ event: 'port.refused', socket, reason, refused: count }, `a VM was refused: ${reason}`)
     try {
       for (const path of sockets) {
         this.#listeners.push(
           new Listener({
             path,
             ...rights,
-            onConnection: (fd, peer) => this.#plug(fd, peer),
-            onRefused: (reason, refused) =>
-              log.warn(
-                { event: 'port.refused', socket: path, reason, refused },
-                `a connection was refused: ${reason}`,
-              ),
+            onConnection: (fd, peer) => this.#plugStream(fd, peer),
+            onRefused: refused(path),
           }),
         )
       }
+      for (const path of dgrams) this.#dgramListeners.push(this.#listenForDatagrams(path, refused(path)))
       this.uplink = await openUplink(uplink, gateway, {
         switch: this.switch,
         run: this.#run,
@@ -117,6 +147,7 @@ export class Network {
         if (uplink.kind === 'vmnet' && uplink.mode === 'bridged') this.#warnOfLan(uplink.interface ?? '')
       }
       for (const listener of this.#listeners) listener.start()
+      for (const listener of this.#dgramListeners) listener.start(this.#fullFrame)
     } catch (error) {
       await this.stop()
       throw error
@@ -133,12 +164,14 @@ export class Network {
 
   async stop(): Promise<void> {
     for (const listener of this.#listeners.splice(0)) listener.close()
-    for (const { stream } of this.vms.values()) stream.io.refuse()
+    for (const listener of this.#dgramListeners.splice(0)) listener.close()
+    for (const { io } of this.vms.values()) io.io.refuse?.()
     if (this.vms.size > 0) await pause(FAREWELL_MS)
     // Before its ports: an ACK may still wait for the disk.
     await this.#dhcp?.close()
     this.#dhcp = undefined
-    for (const { stream } of this.vms.values()) stream.close()
+    this.#pairs.close()
+    for (const { io } of this.vms.values()) io.close()
     this.vms.clear()
     await this.uplink.close()
   }
@@ -157,27 +190,63 @@ export class Network {
     return this.#dhcp?.reservations
   }
 
-  #plug(fd: number, peer: Credentials): void {
+  /** Bytes of a frame without a tag. */
+  get #fullFrame(): number {
+    return this.mtu + ETHERNET_HEADER
+  }
+
+  #listenForDatagrams(path: string, onRefused: OnRefused): DgramListener {
+    return new DgramListener({
+      path,
+      ...this.settings.rights,
+      run: this.#run,
+      onPeer: (source, address, peer) => this.#plugDatagrams(source, { peer, address }),
+      onRefused,
+    })
+  }
+
+  #plugStream(fd: number, peer: Credentials): void {
+    let stream: StreamPort
+    this.#plug({
+      make: options => (stream = streamPort({ ...options, fd })),
+      peer,
+      onEnd: reason => {
+        if (reason !== 'datagrams') return
+        // `vmbridge run --dgram` came to say that it speaks datagrams, by a pair of its own.
+        const source = { longest: this.#fullFrame, fd: stream.io.passed()! }
+        this.#pairs.add(this.#plugDatagrams(source, { peer }), peer.pid)
+      },
+    })
+  }
+
+  #plugDatagrams(source: DgramSource, how: Omit<Plug, 'make'>): DgramPort {
+    let made: DgramPort
+    this.#plug({ ...how, make: options => (made = dgramPort(source, options)) })
+    return made!
+  }
+
+  #plug({ make, peer, address, onEnd }: Plug): void {
     const { log, wallClock } = this.#context
     const maxFrame = Math.max(STREAM_MAX_FRAME, maxFrameOf(this.mtu))
     const port = new Port({ name: `vm${++this.#named}`, role: 'vm', maxFrame })
-    const stream = streamPort({
+    const io = make({
       switch: this.switch,
       run: this.#run,
       port,
-      fd,
       onEnd: reason => {
         this.vms.delete(port)
-        const fields = { event: 'port.down', port: port.name, pid: peer.pid, reason }
+        const fields = { event: 'port.down', port: port.name, pid: peer?.pid, reason }
         // A VM that leaves is news; framing that breaks is a fault to look into.
-        if (reason === 'eof' || reason === 'reset') log.info(fields, `${port.name} left`)
+        if (LEAVES.has(reason)) log.info(fields, `${port.name} left`)
+        else if (reason === 'datagrams') log.info(fields, `${port.name} goes on by datagrams`)
         else log.warn(fields, `${port.name} was closed: ${reason}`)
+        onEnd?.(reason)
       },
     })
-    this.vms.set(port, { stream, peer, since: wallClock.now() })
+    this.vms.set(port, { io, ...(peer && { peer }), since: wallClock.now() })
     log.info(
-      { event: 'port.up', port: port.name, pid: peer.pid, uid: peer.uid },
-      `${port.name} plugged in, PID ${peer.pid}`,
+      { event: 'port.up', port: port.name, pid: peer?.pid, uid: peer?.uid, address },
+      `${port.name} plugged in${peer === undefined ? '' : `, PID ${peer.pid}`}`,
     )
   }
 }

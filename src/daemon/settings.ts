@@ -29,6 +29,8 @@ export interface NetworkSettings {
   name: string
   /** Paths that VMs plug into. */
   sockets: string[]
+  /** Paths that VMs send datagrams to. */
+  dgrams?: string[]
   rights: SocketRights
   uplink: UplinkChoice
   /** The gateway's address with the subnet's prefix: of no meaning where the network is a LAN that serves itself. */

@@ -41,6 +41,7 @@ export function networkStatus(network: Network): NetworkStatus {
   return {
     name: settings.name,
     sockets: settings.sockets,
+    ...(settings.dgrams && { dgrams: settings.dgrams }),
     ...(servesItself(settings) ? {} : { gateway: formatCidr(settings.gateway) }),
     mtu: network.mtu,
     uplink: network.uplink.status(),
@@ -88,8 +89,9 @@ function portStatus(
     drops: Object.fromEntries(drops) as Record<string, number>,
     moves: counters[FDB_MOVES],
     unlearnt: counters[FDB_REFUSED],
-    queued: vm?.stream.io.queuedBytes() ?? 0,
-    ...(vm && { peer: peerStatus(vm.peer), since: new Date(vm.since).toISOString() }),
+    queued: vm?.io.queuedBytes() ?? 0,
+    ...(vm?.peer && { peer: peerStatus(vm.peer) }),
+    ...(vm && { since: new Date(vm.since).toISOString() }),
   }
 }
 

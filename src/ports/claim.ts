@@ -4,7 +4,7 @@
  * the bind happen under a lock on the folder, which leaves nothing behind.
  */
 
-import { closeSync, constants, lstatSync, openSync, unlinkSync, type Stats } from 'node:fs'
+import { closeSync, constants, lstatSync, openSync, renameSync, unlinkSync, type Stats } from 'node:fs'
 import { dirname } from 'node:path'
 import { BridgeError, hasCode } from '../errors.js'
 import { native } from '../native.js'
@@ -18,11 +18,16 @@ export interface SocketRights {
 
 export interface ClaimedSocket {
   path: string
-  /** A listening, non-blocking socket. */
+  /** Non-blocking: it listens for streams, or takes datagrams. */
   fd: number
+  /** Whether the file is still this socket's. */
+  isThere(): boolean
   /** Removes the file, unless another has taken its place since. Does not close the descriptor. */
   unlink(): void
 }
+
+/** Streams, each connection of which is somebody; or datagrams, told apart by the address that they come from. */
+export type SocketKind = 'stream' | 'datagram'
 
 /** sun_path, with its closing NUL. */
 const MAX_PATH = process.platform === 'darwin' ? 103 : 107
@@ -32,10 +37,10 @@ const LOCK_PATIENCE = 2000
 const LOCK_INTERVAL = 10
 
 /**
- * Binds and listens on `path`.
+ * Binds `path`, and listens on it for streams.
  * @throws BridgeError ERR_SOCKET_IN_USE, ERR_NOT_A_SOCKET, ERR_SOCKET_PATH or ERR_SOCKET, with a hint.
  */
-export function claimSocket(path: string, { mode, gid = -1 }: SocketRights): ClaimedSocket {
+export function claimSocket(path: string, rights: SocketRights, kind: SocketKind = 'stream'): ClaimedSocket {
   if (Buffer.byteLength(path) > MAX_PATH) {
     throw new BridgeError(
       'ERR_SOCKET_PATH',
@@ -49,13 +54,56 @@ export function claimSocket(path: string, { mode, gid = -1 }: SocketRights): Cla
   try {
     unlock = lockFolder(path)
     removeStale(path)
-    const fd = native.listen(path, mode, gid)
-    const made = lstatSync(path)
-    return { path, fd, unlink: () => unlinkIfSame(path, made) }
+    const fd = bind(path, rights, kind)
+    return claim(path, fd, lstatSync(path))
   } catch (error) {
     throw error instanceof BridgeError ? error : explainPath(path, error)
   } finally {
     unlock()
+  }
+}
+
+function bind(path: string, { mode, gid = -1 }: SocketRights, kind: SocketKind): number {
+  return kind === 'stream' ? native.listen(path, mode, gid) : native.bindDatagram(path, mode, gid)
+}
+
+/** Behind the path of a socket that is about to take its place. */
+const FRESH = '.new'
+
+/**
+ * A fresh datagram socket in place of one that was claimed, whose descriptor stays as it is. The path leads to one of the
+ * two at any moment.
+ * @throws a system error, or BridgeError ERR_SOCKET if another has taken the place; nothing has changed then
+ */
+export function renewSocket(claimed: ClaimedSocket, rights: SocketRights): ClaimedSocket {
+  const { path } = claimed
+  const fresh = `${path}${FRESH}`
+  const unlock = lockFolder(path)
+  let fd: number | undefined
+  try {
+    if (!claimed.isThere()) throw new BridgeError('ERR_SOCKET', `${path} is another's by now`)
+    removeStale(fresh)
+    fd = bind(fresh, rights, 'datagram')
+    const made = lstatSync(fresh)
+    renameSync(fresh, path)
+    return claim(path, fd, made)
+  } catch (error) {
+    if (fd !== undefined) {
+      closeSync(fd)
+      unlinkSync(fresh)
+    }
+    throw error
+  } finally {
+    unlock()
+  }
+}
+
+function claim(path: string, fd: number, made: Stats): ClaimedSocket {
+  return {
+    path,
+    fd,
+    isThere: () => isSame(path, made),
+    unlink: () => unlinkIfSame(path, made),
   }
 }
 
@@ -65,11 +113,15 @@ const KEEPS = ['EACCES', 'EPERM', 'EROFS']
 /** Removes `path` if it is still the file that `made` describes, and this process may. */
 export function unlinkIfSame(path: string, made: Stats): void {
   try {
-    const now = lstatSync(path)
-    if (now.ino === made.ino && now.dev === made.dev) unlinkSync(path)
+    if (isSame(path, made)) unlinkSync(path)
   } catch (error) {
     if (!hasCode(error, 'ENOENT') && !KEEPS.some(code => hasCode(error, code))) throw error
   }
+}
+
+function isSame(path: string, made: Stats): boolean {
+  const now = lstatSync(path)
+  return now.ino === made.ino && now.dev === made.dev
 }
 
 /** Holds the folder of `path` for this process. Returns what lets it go; throws a system error. */
@@ -109,7 +161,7 @@ function removeStale(path: string): void {
   const owner = ownerOf(path)
   if (owner !== undefined) {
     throw new BridgeError('ERR_SOCKET_IN_USE', `${path} is held by ${owner}`, {
-      hint: 'stop that one first, or choose another path with --socket and --control',
+      hint: 'stop that one first, or choose another path with --socket, --dgram and --control',
     })
   }
   unlinkSync(path)
@@ -124,6 +176,8 @@ function ownerOf(path: string): string | undefined {
     if (hasCode(error, 'ECONNREFUSED') || hasCode(error, 'ENOENT')) return undefined
     // A full backlog (EAGAIN) is a living process that does not answer just now.
     if (hasCode(error, 'EAGAIN')) return 'a process that does not accept connections now'
+    // Nobody at all would be ECONNREFUSED.
+    if (hasCode(error, 'EPROTOTYPE')) return 'a process with a socket of another kind'
     throw error
   }
   const { pid } = native.peerCredentials(fd)

@@ -9,28 +9,27 @@
 import { closeSync } from 'node:fs'
 import { native, type Credentials, type Listener as NativeListener } from '../native.js'
 import { claimSocket, type ClaimedSocket, type SocketRights } from './claim.js'
+import { Refusals, type OnRefused } from './refusals.js'
 
 export interface ListenerOptions extends SocketRights {
   path: string
   /** Owns `fd`, whatever happens; what it throws is why the connection was refused. */
   onConnection: (fd: number, peer: Credentials) => void
-  /** Connections could not be taken: `reason` for people, at most once a minute. */
-  onRefused: (reason: string, refusedSoFar: number) => void
+  /** Connections could not be taken. */
+  onRefused: OnRefused
 }
 
 /** After EMFILE the listening socket stays readable: look again after this many ms, not at once. */
 const RETRY_AFTER = 500
-const SAY_AGAIN_AFTER = 60_000
 
 export class Listener {
   readonly path: string
-  refused = 0
   readonly #claimed: ClaimedSocket
   readonly #options: ListenerOptions
   #native: NativeListener | undefined
   #closed = false
   #retry: NodeJS.Timeout | undefined
-  #saidAt = -Infinity
+  readonly #refusals: Refusals
 
   /**
    * Takes the path; connections wait until `start`.
@@ -39,7 +38,13 @@ export class Listener {
   constructor(options: ListenerOptions) {
     this.path = options.path
     this.#options = options
+    this.#refusals = new Refusals(options.onRefused)
     this.#claimed = claimSocket(options.path, options)
+  }
+
+  /** Connections that could not be taken. */
+  get refused(): number {
+    return this.#refusals.count
   }
 
   start(): void {
@@ -50,13 +55,13 @@ export class Listener {
         try {
           onConnection(fd, { pid, uid, gid })
         } catch (error) {
-          this.#refuse(error instanceof Error ? error.message : String(error))
+          this.#refusals.add(error instanceof Error ? error.message : String(error))
         }
       },
       code => {
         listener.pause()
         this.#retry = setTimeout(() => listener.resume(), RETRY_AFTER)
-        this.#refuse(`accept failed with ${code}`)
+        this.#refusals.add(`accept failed with ${code}`)
       },
     )
     this.#native = listener
@@ -69,13 +74,5 @@ export class Listener {
     this.#claimed.unlink()
     if (this.#native === undefined) closeSync(this.#claimed.fd)
     else this.#native.close()
-  }
-
-  #refuse(reason: string): void {
-    this.refused++
-    const now = performance.now()
-    if (now - this.#saidAt < SAY_AGAIN_AFTER) return
-    this.#saidAt = now
-    this.#options.onRefused(reason, this.refused)
   }
 }

@@ -1,12 +1,20 @@
 /**
  * A port on a descriptor that native code reads and writes as framed runs: the stream socket of a VM or of an
- * uplink that we dialled, a TAP or an interface of vmnet. The bytes move in native code (native/stream_io.h, native/tap_linux.h, native/vmnet_darwin.h); this
- * joins them to the switch.
+ * uplink that we dialled, a datagram socket of a VM, a TAP or an interface of vmnet. The bytes move in native code
+ * (native/stream_io.h, dgram_io.h, tap_linux.h, vmnet_darwin.h); this joins them to the switch.
  */
 
 import { closeSync } from 'node:fs'
 import { BridgeError } from '../errors.js'
-import { native, type RunIo, type StreamIo, type VmnetInterface, type VmnetIo } from '../native.js'
+import {
+  native,
+  type DgramIo,
+  type DgramSource,
+  type RunIo,
+  type StreamIo,
+  type VmnetInterface,
+  type VmnetIo,
+} from '../native.js'
 import type { Port } from '../switch/port.js'
 import type { Run } from '../switch/run.js'
 import { BROKEN_EMPTY, BROKEN_TOO_LONG, MAX_PORTS, type Switch } from '../switch/switch.js'
@@ -19,7 +27,7 @@ export interface PortOptions {
   run: Run
   /**
    * The port ended by itself: `eof`, `reset`, `truncated` (inside a frame), `empty-frame`, `frame-too-long`,
-   * `gone` (a TAP whose namespace went), the name of an errno, or the status of a vmnet call.
+   * `gone` (a TAP whose namespace went, a VM whose datagram socket did), `datagrams` (a stream that goes on by StreamIo.passed), the name of an errno, or the status of a vmnet call.
    */
   onEnd: (reason: string) => void
 }
@@ -42,8 +50,8 @@ export class RunPort<Io extends RunIo = RunIo> {
     this.port = port
     this.#switch = sw
     let broken = ''
-    const onRun = (end: number, now: number): number => {
-      const used = sw.ingressFromNative(port, run, end, now)
+    const onRun = (end: number, now: number, start: number): number => {
+      const used = sw.ingressFromNative(port, run, end, now, start)
       if (used === BROKEN_EMPTY) broken = 'empty-frame'
       else if (used === BROKEN_TOO_LONG) broken = 'frame-too-long'
       return used
@@ -62,6 +70,11 @@ export class RunPort<Io extends RunIo = RunIo> {
     }
     port.driver = this.io
     port.slot = this.io.slot()
+  }
+
+  /** Bytes that wait to be taken. */
+  queuedBytes(): number {
+    return this.io.queuedBytes?.() ?? 0
   }
 
   close(): void {
@@ -89,6 +102,16 @@ export function tapPort(options: RunPortOptions): RunPort {
     options.fd,
     () => new RunPort((...shared) => new native.TapIo(options.fd, ...shared), options),
   )
+}
+
+export type DgramPort = RunPort<DgramIo>
+
+/** @param from a descriptor in it is owned by the port from here on, also when it cannot be made */
+export function dgramPort(from: DgramSource, options: PortOptions): DgramPort {
+  const make = (): DgramPort => new RunPort((...shared) => new native.DgramIo(from, ...shared), options)
+  const made = 'fd' in from ? onDescriptor(from.fd, make) : make()
+  options.port.slotBytes = made.io.slotBytes()
+  return made
 }
 
 /** @param from an interface that runs; it is not stopped by the port's end */

@@ -20,7 +20,8 @@ export const DROP_RX_ROGUE = 11
 export const DROP_RX_DHCP_RATE = 12
 export const FDB_MOVES = 13
 export const FDB_REFUSED = 14
-export const COUNTERS = 15
+export const DROP_RX_TOO_BIG = 15
+export const COUNTERS = 16
 
 /** The names that `status` and the metrics show for the drop cells. */
 export const DROP_REASONS: readonly (readonly [index: number, reason: string])[] = [
@@ -29,6 +30,7 @@ export const DROP_REASONS: readonly (readonly [index: number, reason: string])[]
   [DROP_TX_DOWN, 'tx-down'],
   [DROP_TX_TOO_BIG, 'tx-too-big'],
   [DROP_RX_RUNT, 'rx-runt'],
+  [DROP_RX_TOO_BIG, 'rx-too-big'],
   [DROP_RX_SAME_PORT, 'rx-same-port'],
   [DROP_RX_GUARD, 'rx-dhcp-guard'],
   [DROP_RX_ROGUE, 'rx-rogue-dhcp'],

@@ -47,8 +47,8 @@ export class Port {
   driver: PortDriver = NO_DRIVER
 
   /**
-   * Bytes from one frame to the next in this port's runs, where each has a slot of that size however long it is (the
-   * reader had to give out buffers before it knew the lengths); 0: frames follow each other.
+   * Bytes from one frame to the next in this port's runs, where each has a slot of that size however short it is (the
+   * reader had to give out buffers before it knew the lengths); 0: frames follow each other. A longer one stands alone.
    */
   slotBytes = 0
   /** Where native code finds the port's driver to send its list by itself after a run; -1: by `transmit` only. */

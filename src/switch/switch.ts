@@ -147,28 +147,28 @@ export class Switch {
    */
   ingress(from: Port, run: Run, end: number): number {
     this.ingressPort = from
-    const used = this.#walk(from, run, end, this.#clock.now())
+    const used = this.#walk(from, run, 0, end, this.#clock.now())
     this.#flush(run.bytes)
     this.ingressPort = undefined
     return used
   }
 
   /**
-   * The same for a run that native code has read, at `now` of the switch's clock: what native ports are to send
-   * is left in `run.departures`, and sent when this returns, without another call.
+   * The same for a run that native code has read, at `now` of the switch's clock, of which this port's frames begin at
+   * `start`: what native ports are to send is left in `run.departures`, and sent when this returns, without another call.
    */
-  ingressFromNative(from: Port, run: Run, end: number, now: number): number {
+  ingressFromNative(from: Port, run: Run, end: number, now: number, start: number): number {
     this.ingressPort = from
-    const used = this.#walk(from, run, end, now)
+    const used = this.#walk(from, run, start, end, now)
     this.#handOver(run)
     this.ingressPort = undefined
     return used
   }
 
-  #walk(from: Port, run: Run, end: number, now: number): number {
+  #walk(from: Port, run: Run, start: number, end: number, now: number): number {
     const { bytes, view } = run
     const { counters, slotBytes } = from
-    let at = 0
+    let at = start
     let broken = 0
     let frames = 0
     let frameBytes = 0
@@ -198,7 +198,7 @@ export class Switch {
         if (streak > 0) this.#note(port!, streakAt, at, streak, bytes)
         streak = 0
         counters[DROP_RX_RUNT]++
-        at = slotBytes > 0 ? at + slotBytes : next
+        at = next < at + slotBytes ? at + slotBytes : next
         continue
       }
 
@@ -229,7 +229,7 @@ export class Switch {
       if (verdict === PASS && port !== undefined && length <= port.maxFrame) {
         if (streak++ === 0) streakAt = at
         // The rest of a slot stands between this frame and the next.
-        if (slotBytes > 0 && next < at + slotBytes) {
+        if (next < at + slotBytes) {
           this.#note(port, streakAt, next, streak, bytes)
           streak = 0
         }
@@ -241,7 +241,7 @@ export class Switch {
         else if (target === FLOOD) this.#flood(from, at, next, bytes)
         else counters[DROP_RX_SAME_PORT]++
       }
-      at = slotBytes > 0 ? at + slotBytes : next
+      at = next < at + slotBytes ? at + slotBytes : next
     }
     if (streak > 0) this.#note(port!, streakAt, at, streak, bytes)
 

@@ -29,9 +29,9 @@ class WatchedSwitch extends Switch {
   /** Called after each run that came from a descriptor, while its departures wait: what came in, and how many frames. */
   onRun: (from: Port, frames: number) => void = () => {}
 
-  override ingressFromNative(from: Port, run: Run, end: number, now: number): number {
+  override ingressFromNative(from: Port, run: Run, end: number, now: number, start: number): number {
     const before = from.counters[RX_FRAMES]
-    const used = super.ingressFromNative(from, run, end, now)
+    const used = super.ingressFromNative(from, run, end, now, start)
     this.onRun(from, from.counters[RX_FRAMES] - before)
     return used
   }

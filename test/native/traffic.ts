@@ -19,9 +19,9 @@ class HookedSwitch extends Switch {
   rounds = 0
   hook: (rounds: number) => void = () => {}
 
-  override ingressFromNative(from: Port, run: Run, end: number, now: number): number {
+  override ingressFromNative(from: Port, run: Run, end: number, now: number, start: number): number {
     this.hook(++this.rounds)
-    return super.ingressFromNative(from, run, end, now)
+    return super.ingressFromNative(from, run, end, now, start)
   }
 }
 

@@ -30,9 +30,9 @@ class CountingSwitch extends Switch {
   /** Runs that came in from a socket. */
   runs = 0
 
-  override ingressFromNative(from: Port, run: Run, end: number, now: number): number {
+  override ingressFromNative(from: Port, run: Run, end: number, now: number, start: number): number {
     this.runs++
-    return super.ingressFromNative(from, run, end, now)
+    return super.ingressFromNative(from, run, end, now, start)
   }
 }
 

@@ -1,0 +1,37 @@
+// Unix datagram sockets: binding one that VMs send to, pairs, and whether somebody has an address.
+#ifndef VMBRIDGE_UNIX_DATAGRAM_H_
+#define VMBRIDGE_UNIX_DATAGRAM_H_
+
+#include <napi.h>
+
+#include "datagrams.h"
+
+namespace vmbridge {
+
+// bindDatagram(path, mode, gid | -1) => fd: binds; the file never exists with wider rights than
+// `mode`. The path must be free. Throws a system error whose `syscall` names the step.
+Napi::Value BindDatagram(const Napi::CallbackInfo& info);
+
+// passDatagrams(stream fd) => fd: makes a pair, hands one end to the daemon at the other end of a
+// blocking stream socket, and returns the other once the daemon has said that it has it. Throws a
+// system error; EPROTONOSUPPORT where the other side closes instead.
+Napi::Value PassDatagrams(const Napi::CallbackInfo& info);
+
+// What is written on a stream, with the descriptor, by passDatagrams, and by the daemon as its
+// answer: no length that the framing allows.
+constexpr char kPassing[] = {'D', 'G', 'R', 'M'};
+
+// Whether a descriptor is a Unix datagram socket.
+bool IsUnixDatagram(int fd);
+
+// A socket of no address that is connected to `peer`; -1 with errno. Through no symbolic link as
+// the last part of a path: who may remove his socket may lay one in its place.
+int ConnectDatagram(const UnixAddress& peer);
+
+// An address as bytes for JavaScript (UnixAddress::Key), and back.
+Napi::Value WriteAddress(Napi::Env env, const UnixAddress& address);
+bool ReadAddress(const Napi::Value& value, UnixAddress* address);
+
+}  // namespace vmbridge
+
+#endif  // VMBRIDGE_UNIX_DATAGRAM_H_

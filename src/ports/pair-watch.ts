@@ -1,0 +1,58 @@
+/**
+ * Whether VMs behind socketpairs are still there. On Linux the end of a datagram pair is not told that the other one was
+ * closed, before it sends something; on a silent segment the port would stay for ever. So once the process that
+ * brought the pair is gone, its port is sent a frame for nobody every few seconds: the end shows then, and a VM
+ * that another process has inherited (QEMU's -daemonize) drops it.
+ */
+
+import { hasCode } from '../errors.js'
+import { LENGTH_BYTES } from '../switch/run.js'
+import type { DgramPort } from './run-port.js'
+
+const LOOK_INTERVAL = 5000
+
+/** IEEE 802's address that no bridge forwards and no host listens to, from no station, of the local experimental type. */
+const PROBE = Buffer.from('0000003c' + '0180c2000001' + '000000000000' + '88b5'.padEnd(92, '0'), 'hex')
+const PROBE_BYTES = LENGTH_BYTES + 60
+
+export class PairWatch {
+  readonly #pairs = new Map<DgramPort, number>()
+  #timer: NodeJS.Timeout | undefined
+
+  /** `pid`: the process that brought the pair. */
+  add(made: DgramPort, pid: number): void {
+    this.#pairs.set(made, pid)
+    this.#timer ??= setInterval(() => this.look(), LOOK_INTERVAL).unref()
+  }
+
+  look(): void {
+    for (const [made, pid] of this.#pairs) {
+      if (made.port.id < 0) this.#pairs.delete(made)
+      else if (!isAlive(pid)) probe(made)
+    }
+    if (this.#pairs.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#pairs.clear()
+  }
+}
+
+/** Between two runs, when no port's list holds anything. */
+function probe({ port, io }: DgramPort): void {
+  port.stretches[0] = 0
+  port.stretches[1] = PROBE_BYTES
+  io.transmit(PROBE, 1, 1)
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return hasCode(error, 'EPERM')
+  }
+}
