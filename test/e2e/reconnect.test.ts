@@ -1,5 +1,5 @@
 // Contract, acceptance 7: a daemon killed and restarted under reconnecting VMs. QEMU 10 dials again by itself, and a
-// QEMU that listens is dialled again, which is the only way for 7.2. The guest notices nothing but lost frames: its
+// QEMU that listens is dialled again, the only way of a stream for 7.2; datagrams know no connections. The guest notices nothing but lost frames: its
 // MAC, its leased address and the name of its port are the same, and frames pass both ways.
 
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -60,7 +60,8 @@ t.test('a daemon that ends and starts again', { skip: requires([...GUEST_LAB, 'q
   const directory = mkdtempSync(join(tmpdir(), 'vbt-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
   const listening = [join(directory, 'l0'), join(directory, 'l1')]
-  const args = listening.flatMap(path => ['--dial', path])
+  const [dgram, bound] = [join(directory, 'd'), join(directory, 'b')]
+  const args = ['--dgram', dgram, ...listening.flatMap(path => ['--dial', path])]
   let lab = await startHost(t, { args })
   const restart = async (signal: NodeJS.Signals) => {
     await lab.daemon.stop(signal)
@@ -78,6 +79,11 @@ t.test('a daemon that ends and starts again', { skip: requires([...GUEST_LAB, 'q
       netdev: listeningNetdev(listening[1]),
       qemu: 'qemu-system-aarch64',
     },
+    {
+      name: 'the installed QEMU that sends datagrams',
+      netdev: `dgram,id=n,local.type=unix,local.path=${bound},remote.type=unix,remote.path=${dgram}`,
+      qemu: 'qemu-system-aarch64',
+    },
     { name: 'the installed QEMU without reconnect', netdev: dialling, qemu: 'qemu-system-aarch64' },
   ].entries()) {
     guests.push(await bootGuest(t, { name, mac: `52:54:00:00:02:0${n}`, netdev, qemu }))
@@ -88,26 +94,28 @@ t.test('a daemon that ends and starts again', { skip: requires([...GUEST_LAB, 'q
     vms.push({ guest, ip, port: (await portOf(lab.daemon, guest))!.name })
   }
   const left = vms.pop()!
-  const [byMs, , , dialled] = vms
+  const [byMs, , , dialled, byDatagrams] = vms
+  const connected = vms.filter(vm => vm !== byDatagrams)
+  const arePlugged = () => Promise.all(connected.map(({ guest }) => isPlugged(lab.daemon, guest)))
 
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     await t.test(`by ${signal}: every VM that reconnects is as before`, async t => {
       await restart(signal)
-      await Promise.all(vms.map(({ guest }) => isPlugged(lab.daemon, guest)))
+      await arePlugged()
       for (const vm of vms) await isAsBefore(t, lab, vm)
     })
   }
 
-  await t.test('by SIGTERM while two transmit at full speed: likewise', async t => {
-    for (const { guest } of [byMs, dialled]) await startFlood(lab, guest)
+  await t.test('by SIGTERM while three transmit at full speed: likewise', async t => {
+    for (const { guest } of [byMs, dialled, byDatagrams]) await startFlood(lab, guest)
     for (let round = 0; round < 2; round++) {
-      // Asked to end while it does not run: both QEMUs wait for room in their sockets when it goes on.
+      // Asked to end while it does not run: their QEMUs wait for room in their sockets when it goes on.
       lab.daemon.child.kill('SIGSTOP')
       await pause(100)
       await restart('SIGTERM')
-      await Promise.all(vms.map(({ guest }) => isPlugged(lab.daemon, guest)))
+      await arePlugged()
     }
-    for (const { guest } of [byMs, dialled]) await endFlood(guest)
+    for (const { guest } of [byMs, dialled, byDatagrams]) await endFlood(guest)
     for (const vm of vms) await isAsBefore(t, lab, vm)
   })
 
@@ -119,7 +127,7 @@ t.test('a daemon that ends and starts again', { skip: requires([...GUEST_LAB, 'q
       const [, ...others] = vms
       await startFlood(lab, byMs.guest)
       await restart('SIGKILL')
-      await Promise.all(vms.map(({ guest }) => isPlugged(lab.daemon, guest)))
+      await arePlugged()
       await endFlood(byMs.guest)
       for (const vm of others) await isAsBefore(t, lab, vm)
       await byMs.guest.sh(`
