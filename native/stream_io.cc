@@ -36,7 +36,7 @@ Napi::Function StreamIo::Define(Napi::Env env) {
   return DefineClass(
       env, "StreamIo",
       {InstanceMethod("transmit", &StreamIo::Transmit), InstanceMethod("close", &StreamIo::Close),
-       InstanceMethod("slot", &StreamIo::Slot),
+       InstanceMethod("slot", &StreamIo::Slot), InstanceMethod("refuse", &StreamIo::Refuse),
        InstanceMethod("queuedBytes", &StreamIo::QueuedBytes),
        InstanceMethod("passed", &StreamIo::Passed)});
 }
@@ -65,6 +65,16 @@ StreamIo::~StreamIo() {
   Release();
   if (passed_ >= 0) close(passed_);
   free(carry_);
+}
+
+// What the peer has in flight is read, as a QEMU whose write found the socket full tries again only
+// when there is room, and is to find then that it cannot.
+void StreamIo::Refuse(const Napi::CallbackInfo&) {
+  if (!open()) return;
+  Unpoll();
+  shutdown(fd_, SHUT_RD);
+  while (recv(fd_, run_, run_capacity_, MSG_DONTWAIT) > 0) {
+  }
 }
 
 void StreamIo::Send(const uint8_t* run, int count, int64_t frames) {

@@ -32,6 +32,8 @@ class StreamIo : public Napi::ObjectWrap<StreamIo>, private RunIo {
  private:
   void Transmit(const Napi::CallbackInfo& info) { TransmitCall(info); }
   void Close(const Napi::CallbackInfo&) { Release(); }
+  // Nothing more is taken from the peer: its writes fail at once, and what it has sent is dropped.
+  void Refuse(const Napi::CallbackInfo&);
   // The number by which `departures` names this port.
   Napi::Value Slot(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), slot()); }
 

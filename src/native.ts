@@ -22,6 +22,7 @@ export interface RunIo {
 
 export interface StreamIo extends RunIo {
   queuedBytes(): number
+  refuse(): void
   /** The datagram socket to go on by, once, after the port ended with `datagrams`; owned by the caller. */
   passed(): number | undefined
 }

@@ -10,6 +10,7 @@ import { tapPort } from '../ports/run-port.js'
 import { openTap } from '../ports/tap.js'
 import { Port } from '../switch/port.js'
 import { formatCidr, parseCidr, type Cidr } from '../wire/ipv4.js'
+import { tapMac } from './tap-mac.js'
 import { maxFrameOf, type Uplink, type UplinkContext, type UplinkStatus } from './uplink.js'
 
 /** The kernel fills in the first number that is free. */
@@ -29,8 +30,9 @@ export class TapUplink implements Uplink {
     { name = DEFAULT_TAP_NAME, gateway }: { name?: string; gateway: Cidr },
   ) {
     refuseOverlap(gateway)
-    const { mtu, log } = context
-    const tap = openTap({ name, mtu, address: gateway.address, prefix: gateway.prefix })
+    const { mtu, log, stateDir } = context
+    const { address, prefix } = gateway
+    const tap = openTap({ name, mtu, address, prefix, mac: tapMac(stateDir) })
     this.name = tap.name
     this.mac = tap.mac
     this.port = new Port({ name: tap.name, role: 'uplink', maxFrame: maxFrameOf(mtu) })

@@ -38,6 +38,8 @@ export type DaemonOptions = {
   env?: Record<string, string>
   /** An existing state directory, to start again on; a fresh one unless told otherwise. */
   stateDir?: string
+  /** A daemon that has ended, to start again in its places: sockets and state. */
+  again?: Daemon
   timeoutMs?: number
 }
 
@@ -108,10 +110,10 @@ function parseEntry(line: string): LogEntry | undefined {
 
 /** Starts a daemon, waits until it serves, and ends it with the test. */
 export async function startDaemon(t: Scope, options: DaemonOptions = {}): Promise<Daemon> {
-  const { args = [], netns, env = {}, timeoutMs = 15_000 } = options
+  const { args = [], netns, env = {}, again, timeoutMs = 15_000 } = options
   // Short, for a socket's path may have 107 bytes.
-  const directory = mkdtempSync(join(tmpdir(), 'vbt-'))
-  const stateDir = options.stateDir ?? join(directory, 'state')
+  const directory = again?.directory ?? mkdtempSync(join(tmpdir(), 'vbt-'))
+  const stateDir = options.stateDir ?? again?.stateDir ?? join(directory, 'state')
   const paths = ['--socket', join(directory, 's'), '--control', join(directory, 'c'), '--state-dir', stateDir]
   const argv = [VMBRIDGE, 'daemon', ...paths, '--log-format', 'json', ...args]
   const child = Child.launch(netns ? netns.wrap(argv) : argv, { env })

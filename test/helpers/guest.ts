@@ -54,6 +54,12 @@ export function guestIsBuilt(): boolean {
   return hash.digest('hex') === readFileSync(stamp, 'utf8').trim()
 }
 
+/** Where scripts/test-qemu-10 puts QEMU 10, which is there beside the QEMU that is installed. */
+export const QEMU_10 = join(
+  process.env.VMBRIDGE_QEMU10_DIR || join(homedir(), '.cache/vmbridge/qemu-10'),
+  'qemu-system-aarch64',
+)
+
 /** The `-netdev` of a guest that dials the switch itself. */
 export const streamNetdev = (socket: string) => `stream,id=n,server=off,addr.type=unix,addr.path=${socket}`
 

@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Child } from './child.js'
 import { type Daemon, type Scope, startDaemon } from './daemon.js'
-import { FD3_NETDEV, Guest, streamNetdev } from './guest.js'
+import { FD3_NETDEV, Guest, type GuestOptions, streamNetdev } from './guest.js'
 import type { Host } from './host.js'
 import { NetNs } from './netns.js'
 import { VMBRIDGE } from './root.js'
@@ -16,7 +16,9 @@ export const TAP = 'vbtap0'
 export const HOST_IP = '192.168.105.1'
 export const TEN_MB = 10_000_000
 
-export type Lab = { host: Host; daemon: Daemon; a: Guest; b: Guest }
+/** The host, and the daemon on it. */
+export type HostLab = { host: Host; daemon: Daemon }
+export type Lab = HostLab & { a: Guest; b: Guest }
 
 export type LabOptions = {
   /** Where the daemon runs; a namespace of the lab's own unless told otherwise. */
@@ -24,6 +26,10 @@ export type LabOptions = {
   /** The daemon's options for its uplink; a TAP named TAP unless told otherwise. */
   uplink?: readonly string[] | undefined
   env?: Record<string, string>
+  /** More options of the daemon. */
+  args?: readonly string[]
+  /** A daemon that has ended, whose places the new one takes. */
+  again?: Daemon
 }
 
 export type Neighbour = { dst: string; lladdr?: string; state: string[] }
@@ -34,17 +40,30 @@ async function namespace(t: Scope): Promise<Host> {
   return host
 }
 
+/** Host and daemon without a guest; both go with the test. */
+export async function startHost(t: Scope, options: LabOptions = {}): Promise<HostLab> {
+  const { uplink = ['--uplink', `tap:${TAP}`], args = [], env, again } = options
+  const host = options.host ?? (await namespace(t))
+  const daemon = await startDaemon(t, {
+    netns: host,
+    args: [...uplink, '--gateway', `${HOST_IP}/24`, ...args],
+    ...(env ? { env } : {}),
+    ...(again ? { again } : {}),
+  })
+  return { host, daemon }
+}
+
+/** Boots a guest that goes with the test. */
+export async function bootGuest(t: Scope, options: GuestOptions): Promise<Guest> {
+  const guest = await Guest.boot(options)
+  t.teardown(() => guest.close())
+  return guest
+}
+
 /** Host, daemon and both guests; all of it goes with the test. */
 export async function startLab(t: Scope, options: LabOptions = {}): Promise<Lab> {
-  const { uplink = ['--uplink', `tap:${TAP}`], env = {} } = options
-  const host = options.host ?? (await namespace(t))
-  const args = [...uplink, '--gateway', `${HOST_IP}/24`]
-  const daemon = await startDaemon(t, { netns: host, args, env })
-  const boot = async (options: Parameters<typeof Guest.boot>[0]) => {
-    const guest = await Guest.boot(options)
-    t.teardown(() => guest.close())
-    return guest
-  }
+  const { host, daemon } = await startHost(t, options)
+  const boot = (options: GuestOptions) => bootGuest(t, options)
   const booting = [
     boot({
       name: 'a',
@@ -76,9 +95,9 @@ export async function neighbour(host: Host, ip: string): Promise<Neighbour | und
   return entries.find(entry => entry.dst === ip)
 }
 
-/** 10 MB of noise on the guest's web server, and their checksum. */
-export async function publishFromGuest(guest: Guest): Promise<string> {
-  await guest.sh(`mkdir -p /tmp/www && head -c ${TEN_MB} /dev/urandom >/tmp/www/noise && httpd -h /tmp/www`)
+/** 10 MB of noise, or as many bytes as are said, on the guest's web server, and their checksum. */
+export async function publishFromGuest(guest: Guest, bytes = TEN_MB): Promise<string> {
+  await guest.sh(`mkdir -p /tmp/www && head -c ${bytes} /dev/urandom >/tmp/www/noise && httpd -h /tmp/www`)
   return (await guest.sh('sha256sum </tmp/www/noise')).slice(0, 64)
 }
 
@@ -89,8 +108,11 @@ require('node:http').createServer((request, response) => response.end(file))
 `
 
 /** The same on the host; the server is a child in the namespace and goes with it. */
-export async function publishFromHost({ host, daemon }: Lab): Promise<{ sum: string; server: Child }> {
-  const noise = randomBytes(TEN_MB)
+export async function publishFromHost(
+  { host, daemon }: HostLab,
+  bytes = TEN_MB,
+): Promise<{ sum: string; server: Child }> {
+  const noise = randomBytes(bytes)
   const path = join(daemon.directory, 'noise')
   writeFileSync(path, noise)
   const server = host.spawn([process.execPath, '-e', FILE_SERVER, path])
@@ -105,7 +127,7 @@ export async function fetchToGuest(guest: Guest, ip: string): Promise<string> {
 }
 
 /** The checksum of what the host receives from a guest's web server. */
-export async function fetchToHost({ host, daemon }: Lab, ip: string): Promise<string> {
+export async function fetchToHost({ host, daemon }: HostLab, ip: string): Promise<string> {
   const path = join(daemon.directory, `received-from-${ip}`)
   await host.sh(
     'curl',

@@ -3,10 +3,10 @@
 
 import { accessSync, constants, existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { guestIsBuilt } from './guest.js'
+import { guestIsBuilt, QEMU_10 } from './guest.js'
 
-/** 'root', 'linux', 'tap', 'guest', or the name of a program that must be in PATH. */
-export type Need = 'root' | 'linux' | 'tap' | 'guest' | (string & {})
+/** 'root', 'linux', 'tap', 'guest', 'qemu-10', or the name of a program that must be in PATH. */
+export type Need = 'root' | 'linux' | 'tap' | 'guest' | 'qemu-10' | (string & {})
 
 const inPath = (program: string) =>
   // A login shell of root has the sbin directories in PATH, sudo's or a container's may not.
@@ -29,6 +29,8 @@ const met = (need: Need): boolean => {
       return process.getuid?.() === 0 && existsSync('/dev/net/tun')
     case 'guest':
       return guestIsBuilt()
+    case 'qemu-10':
+      return existsSync(QEMU_10)
     default:
       return inPath(need)
   }
