@@ -88,6 +88,7 @@ export class Network {
           }),
         )
       }
+      log.debug({ event: 'uplink.open', kind: uplink.kind }, `opening the uplink ${uplink.kind}`)
       this.uplink = await openUplink(uplink, gateway, {
         switch: this.switch,
         run: this.#run,
@@ -159,7 +160,7 @@ export class Network {
       fd,
       onEnd: reason => {
         this.vms.delete(port)
-        const fields = { event: 'port.down', port: port.name, pid: peer.pid, reason }
+        const fields = { event: 'port.down', port: port.name, fd, pid: peer.pid, reason }
         // A VM that leaves is news; framing that breaks is a fault to look into.
         if (reason === 'eof' || reason === 'reset') log.info(fields, `${port.name} left`)
         else log.warn(fields, `${port.name} was closed: ${reason}`)
@@ -167,7 +168,7 @@ export class Network {
     })
     this.vms.set(port, { stream, peer, since: wallClock.now() })
     log.info(
-      { event: 'port.up', port: port.name, pid: peer.pid, uid: peer.uid },
+      { event: 'port.up', port: port.name, fd, pid: peer.pid, uid: peer.uid },
       `${port.name} plugged in, PID ${peer.pid}`,
     )
   }
