@@ -20,7 +20,7 @@ export type Mounts = Record<string, string>
 
 /** The argument vector that runs a program, with its own PID, where the folders are others. */
 export function withMounts(mounts: Mounts, argv: readonly string[]): string[] {
-  const binds = Object.values(mounts).map((_, i) => `mount --bind "$${2 * i + 1}" "$${2 * i + 2}"`)
+  const binds = Object.values(mounts).map((_, i) => `mount --bind "\${${2 * i + 1}}" "\${${2 * i + 2}}"`)
   const words = Object.entries(mounts).flatMap(([over, folder]) => [folder, over])
   const script = `${[...binds, `shift ${words.length}`].join(' && ')} && exec "$@"`
   return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', ...words, ...argv]
