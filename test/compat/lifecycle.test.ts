@@ -1,31 +1,27 @@
-// "Lifecycle" of the contract, and acceptance 2, 3 and the half of 6 that is about connections, through socket_vmnet.
+// "Lifecycle" of the contract, and acceptance 2 and 3: what socket_vmnet makes, says and removes from start to end.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { connect } from 'node:net'
+import { existsSync, lstatSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
-import { execute } from '../helpers/child.js'
+import t from 'tap'
 import { namespace } from '../clients/host.js'
-import { acquire } from '../clients/raw.js'
-import { BROADCAST, Station, textFrame } from '../daemon/station.js'
-import { Client } from '../dhcp/segment.js'
+import { BROADCAST, textFrame } from '../daemon/station.js'
+import { execute } from '../helpers/child.js'
 import { requires } from '../helpers/requires.js'
-import { COMPAT_NEEDS, place, refusedSocketVmnet, startSocketVmnet, type Running } from './socket-vmnet.js'
+import {
+  COMPAT_NEEDS,
+  place,
+  plug,
+  refusedSocketVmnet,
+  startSocketVmnet,
+  type Running,
+} from './socket-vmnet.js'
 
 t.setTimeout(600_000)
 
 const skip = requires([...COMPAT_NEEDS, 'flock', 'getent'])
 const A = '52:54:00:00:00:0a'
 const GATEWAY = '--vmnet-gateway=192.168.105.1'
-
-/** A VM whose port is there: the frames of others reach it from then on. */
-async function plug(t: Test, { child, socket }: Running): Promise<Station> {
-  const from = child.lines.length
-  const station = await Station.connect(t, socket)
-  await child.waitForLine(/^INFO \| Accepted a connection \(fd \d+\)$/, { from })
-  return station
-}
 
 const said = ({ child }: Running) => child.lines.map(({ text }) => text)
 
@@ -218,79 +214,4 @@ t.test('any set-up error: exit 1, an ERROR line, and nothing is left', { skip },
     t.match(stderr, message)
     t.notOk(existsSync(join(folder, 's')))
   }
-})
-
-t.test(
-  'length 0, 65537, 0xFFFFFFFF, or an end inside a frame: that port alone is closed',
-  { skip },
-  async t => {
-    const running = await startSocketVmnet(t, { netns: await namespace(t), args: [GATEWAY] })
-    const [a, b] = [await plug(t, running), await plug(t, running)]
-    for (const [name, bytes] of [
-      ['0', [0, 0, 0, 0]],
-      ['65537', [0, 1, 0, 1]],
-      ['0xFFFFFFFF', [255, 255, 255, 255]],
-      ['an end inside', [0, 0, 0, 60, 1, 2, 3]],
-    ] as const) {
-      const from = running.child.lines.length
-      const hostile = await plug(t, running)
-      hostile.write(Uint8Array.from(bytes))
-      if (name === 'an end inside') await hostile.close()
-      await hostile.closed
-      await running.child.waitForLine(/^WARN \| vm\d+ was closed: /, { from })
-      await running.child.waitForLine(/^INFO \| Closing a connection \(fd \d+\)$/, { from })
-      a.send(textFrame(BROADCAST, A, `after ${name}`))
-      await b.receive(`after ${name}`)
-      t.pass(name)
-    }
-  },
-)
-
-t.test('connect-and-close 1000 times: no descriptor or memory growth', { skip }, async t => {
-  const { child, socket } = await startSocketVmnet(t, { netns: await namespace(t), args: [GATEWAY] })
-  const descriptors = () => readdirSync(`/proc/${child.pid}/fd`).length
-  const resident = () =>
-    Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1])
-  let count = 0
-  const churn = async (times: number) => {
-    // Not more at a time than the listening socket's queue holds.
-    for (const end = count + times; count < end;) {
-      for (let i = 0; i < 50; i++, count++)
-        await new Promise<void>((resolve, reject) => {
-          const peer = connect(socket, () => peer.destroy())
-          peer.once('close', () => resolve()).once('error', reject)
-        })
-      await child.waitForLine(/^INFO \| Closing a connection/, { count, timeoutMs: 60_000 })
-    }
-  }
-  // What a process has after its first thousand it keeps.
-  await churn(1000)
-  const before = { descriptors: descriptors(), resident: resident() }
-  await churn(1000)
-  t.equal(descriptors(), before.descriptors)
-  // A port has some 8 KiB of lists: a thousand that stayed would be 8 MiB.
-  const grown = resident() - before.resident
-  t.ok(grown < 6 * 1024, `${grown} KiB`)
-})
-
-t.test('the DHCP range is vmnet’s: behind the gateway, up to dhcp-end', { skip }, async t => {
-  const netns = await namespace(t)
-  const small = await startSocketVmnet(t, { netns, args: [GATEWAY, '--vmnet-dhcp-end=192.168.105.3'] })
-  const vm = await plug(t, small)
-  const leased = [await acquire(vm, new Client(1)), await acquire(vm, new Client(2))]
-  t.strictSame(leased.sort(), ['192.168.105.2', '192.168.105.3'])
-  t.equal(await acquire(vm, new Client(3), { tries: 2 }), undefined, 'and no more')
-  await small.child.close('SIGTERM')
-
-  const args = ['--vmnet-gateway=10.1.2.7', '--vmnet-mask=255.255.0.0']
-  const large = await startSocketVmnet(t, { netns, args })
-  t.match(
-    large.child.text(2),
-    /^INFO \| DHCP leases 10\.1\.2\.8-10\.1\.2\.254\b/m,
-    '.254 of the /24, whatever the mask',
-  )
-  await large.child.close('SIGTERM')
-
-  const none = await startSocketVmnet(t, { netns, args: [GATEWAY, '--vmnet-disable-dhcp'] })
-  t.equal(await acquire(await plug(t, none), new Client(4), { tries: 2 }), undefined, 'off when it is asked')
 })

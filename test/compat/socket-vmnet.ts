@@ -4,6 +4,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Station } from '../daemon/station.js'
 import { Child, execute } from '../helpers/child.js'
 import type { Scope } from '../helpers/daemon.js'
 import type { Host } from '../helpers/host.js'
@@ -67,3 +68,11 @@ export const refusedSocketVmnet = (
   options: Start & { folder: string },
 ): Promise<{ status: number; stdout: string; stderr: string }> =>
   execute(command(options, options.folder), { env: options.env ?? {} })
+
+/** A VM whose port is there: the frames of others reach it from then on. */
+export async function plug(t: Scope, { child, socket }: Running): Promise<Station> {
+  const from = child.lines.length
+  const station = await Station.connect(t, socket)
+  await child.waitForLine(/^INFO \| Accepted a connection \(fd \d+\)$/, { from })
+  return station
+}
