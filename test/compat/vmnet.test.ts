@@ -110,6 +110,16 @@ t.test('--vmnet-disable-dhcp: macOS 26 only', { skip }, async t => {
   t.match(await addressOf(netns), '192.168.105.1/24')
   t.equal(await offered(t, running, 2000), undefined)
   await running.child.close('SIGTERM')
+  const prefixed = await start(t, netns, [...args, '--vmnet-nat66-prefix=fd00:1234::'], { macOS: 26 })
+  await prefixed.child.close('SIGTERM')
+  const picked = await start(t, netns, ['--vmnet-disable-dhcp'], { macOS: 26 })
+  t.match(
+    await addressOf(netns),
+    /192\.168\.64\.1\/24/,
+    'macOS, whose part the stand-in takes, picks a subnet',
+  )
+  t.equal(await offered(t, picked, 2000), undefined)
+  await picked.child.close('SIGTERM')
 
   const folder = place(t)
   const socket = join(folder, 's')
