@@ -23,6 +23,9 @@ using NetworkConfigurationDisableDhcp = void (*)(void* configuration);
 using NetworkConfigurationSetIpv4Subnet = vmnet_return_t (*)(void* configuration,
                                                              const struct in_addr* subnet,
                                                              const struct in_addr* mask);
+using NetworkConfigurationSetIpv6Prefix = vmnet_return_t (*)(void* configuration,
+                                                             const struct in6_addr* prefix,
+                                                             uint8_t length);
 using NetworkConfigurationSetMtu = vmnet_return_t (*)(void* configuration, uint32_t mtu);
 using NetworkCreate = void* (*)(void* configuration, vmnet_return_t* status);
 using StartWithNetworkObject =
@@ -176,6 +179,8 @@ interface_ref VmnetSession::StartWithNetwork(xpc_object_t description,
       Find<NetworkConfigurationDisableDhcp>("vmnet_network_configuration_disable_dhcp");
   auto set_subnet =
       Find<NetworkConfigurationSetIpv4Subnet>("vmnet_network_configuration_set_ipv4_subnet");
+  auto set_prefix =
+      Find<NetworkConfigurationSetIpv6Prefix>("vmnet_network_configuration_set_ipv6_prefix");
   auto set_mtu = Find<NetworkConfigurationSetMtu>("vmnet_network_configuration_set_mtu");
   auto create_network = Find<NetworkCreate>("vmnet_network_create");
   auto start = Find<StartWithNetworkObject>("vmnet_interface_start_with_network");
@@ -183,19 +188,30 @@ interface_ref VmnetSession::StartWithNetwork(xpc_object_t description,
   const char* call = "vmnet_network_configuration_create";
   void* configuration = nullptr;
   void* network = nullptr;
-  if (create != nullptr && disable_dhcp != nullptr && set_subnet != nullptr && set_mtu != nullptr &&
-      create_network != nullptr && start != nullptr) {
+  if (create != nullptr && disable_dhcp != nullptr && set_subnet != nullptr &&
+      set_prefix != nullptr && set_mtu != nullptr && create_network != nullptr &&
+      start != nullptr) {
     configuration = create(static_cast<uint32_t>(settings_.mode), &status);
   }
   if (configuration != nullptr) {
     disable_dhcp(configuration);
-    struct in_addr mask = {};
-    struct in_addr subnet = {};
-    inet_pton(AF_INET, settings_.mask.c_str(), &mask);
-    inet_pton(AF_INET, settings_.start.c_str(), &subnet);
-    subnet.s_addr &= mask.s_addr;
-    call = "vmnet_network_configuration_set_ipv4_subnet";
-    status = set_subnet(configuration, &subnet, &mask);
+    status = VMNET_SUCCESS;
+    // Without addresses it is macOS that picks a subnet.
+    if (!settings_.start.empty()) {
+      struct in_addr mask = {};
+      struct in_addr subnet = {};
+      inet_pton(AF_INET, settings_.mask.c_str(), &mask);
+      inet_pton(AF_INET, settings_.start.c_str(), &subnet);
+      subnet.s_addr &= mask.s_addr;
+      call = "vmnet_network_configuration_set_ipv4_subnet";
+      status = set_subnet(configuration, &subnet, &mask);
+    }
+    if (status == VMNET_SUCCESS && !settings_.nat66_prefix.empty()) {
+      struct in6_addr prefix = {};
+      bool is_address = inet_pton(AF_INET6, settings_.nat66_prefix.c_str(), &prefix) == 1;
+      call = "vmnet_network_configuration_set_ipv6_prefix";
+      status = is_address ? set_prefix(configuration, &prefix, 64) : VMNET_INVALID_ARGUMENT;
+    }
     if (status == VMNET_SUCCESS && settings_.mtu > 0) {
       call = "vmnet_network_configuration_set_mtu";
       status = set_mtu(configuration, static_cast<uint32_t>(settings_.mtu));

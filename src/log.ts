@@ -5,11 +5,12 @@
 
 import { constants, openSync } from 'node:fs'
 import { BridgeError, hasCode } from './errors.js'
-import { printable } from './printable.js'
+import { pretty } from './log-text.js'
 import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino'
 
 export type Logger = PinoLogger
-export type LogFormat = 'pretty' | 'json'
+/** A function makes of a line of pino's JSON what is written for it: whole lines, or nothing. */
+export type LogFormat = 'pretty' | 'json' | ((line: string) => string)
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -31,9 +32,13 @@ export interface Log {
 /** @throws BridgeError ERR_LOG_FILE */
 export function openLog(level: LogLevel, format: LogFormat, file?: string): Log {
   let sink = sinkTo(file === undefined ? 2 : openFile(file))
+  const textOf = format === 'json' ? (line: string) => line : format === 'pretty' ? pretty : format
   // Not the sink itself: pino would flush it at a fatal line, and wait for a reader that takes nothing.
   const destination: DestinationStream = {
-    write: line => sink.write(format === 'json' ? line : pretty(line)),
+    write(line) {
+      const text = textOf(line)
+      if (text !== '') sink.write(text)
+    },
   }
   const logger = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination)
   return {
@@ -89,42 +94,4 @@ function openFile(file: string): number {
       cause,
     })
   }
-}
-
-/** The line's fields that the message says already, or that say nothing to a person. */
-const HIDDEN = new Set(['level', 'time', 'msg', 'event', 'err'])
-const NAMES: Record<number, string> = {
-  10: 'TRACE',
-  20: 'DEBUG',
-  30: 'INFO',
-  40: 'WARN',
-  50: 'ERROR',
-  60: 'FATAL',
-}
-
-/** One JSON line of pino as a line for people: local time, level, message, and the fields that it does not hold. */
-export function pretty(line: string): string {
-  const entry = JSON.parse(line) as Record<string, unknown> & { level: number; time: string; msg?: string }
-  const time = new Date(entry.time).toTimeString().slice(0, 8)
-  const message = entry.msg ?? ''
-  const words = new Set(message.split(/[\s,;()]+/))
-  const says = (value: unknown): boolean => {
-    const text = String(value)
-    return /[\s,;()]/.test(text) ? message.includes(text) : words.has(text)
-  }
-  const fields = Object.entries(entry)
-    .filter(
-      ([name, value]) =>
-        !HIDDEN.has(name) && !(Array.isArray(value) ? value.length > 0 && value.every(says) : says(value)),
-    )
-    .map(([name, value]) => ` ${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
-    .join('')
-  const level = (NAMES[entry.level] ?? String(entry.level)).padEnd(5)
-  return `${printable(`${time} ${level} ${message}${fields}${stackOf(entry['err'])}`)}\n`
-}
-
-function stackOf(error: unknown): string {
-  if (typeof error !== 'object' || error === null) return ''
-  const { stack, message } = error as { stack?: string; message?: string }
-  return `\n${stack ?? message ?? ''}`
 }

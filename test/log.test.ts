@@ -2,7 +2,8 @@
 // a real one, in daemon/stderr.test.ts.
 
 import t from 'tap'
-import { LOG_LEVELS, pretty } from '../src/log.js'
+import { LOG_LEVELS } from '../src/log.js'
+import { pretty } from '../src/log-text.js'
 import { execute } from './helpers/child.js'
 
 const TIME = '2026-01-01T00:00:00.000Z'

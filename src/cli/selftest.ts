@@ -5,6 +5,7 @@
 
 import { defaultRange } from '../dhcp/range.js'
 import { hasCode, UsageError } from '../errors.js'
+import { pretty } from '../log-text.js'
 import { printable } from '../printable.js'
 import type { CheckResult, SelftestReport } from '../selftest/result.js'
 import { printJson } from './ask.js'
@@ -88,7 +89,7 @@ export async function run(parsed: Parsed): Promise<number> {
     signal: interruption.signal,
     report: each => (json ? undefined : say(lines(each))),
   })
-  await (json ? printJson(result) : say(await summary(result)))
+  await (json ? printJson(result) : say(summary(result)))
   const status = result.ok && unwritten === undefined ? 0 : 1
   setTimeout(() => native.exitNow(status), FAREWELL).unref()
   if (unwritten !== undefined) throw unwritten
@@ -125,12 +126,11 @@ function lines({ status, name, detail, expected, seen, likely }: CheckResult): s
 }
 
 /** The count, and what the network logged where that may explain a failure. */
-async function summary({ checks, ok, interrupted, log }: SelftestReport): Promise<string> {
+function summary({ checks, ok, interrupted, log }: SelftestReport): string {
   const count = (wanted: CheckResult['status']): number =>
     checks.filter(({ status }) => status === wanted).length
   const end = `${count('ok')} ok, ${count('failed')} failed, ${count('skipped')} skipped${interrupted ? ', interrupted' : ''}\n`
   if (ok || log.length === 0) return `\n${end}`
-  const { pretty } = await import('../log.js')
   return `\nthe log of the network:\n${log.map(line => pretty(line)).join('')}\n${end}`
 }
 

@@ -12,6 +12,7 @@ import { BridgeError } from '../errors.js'
 import { native } from '../native.js'
 import { version } from '../version.js'
 import { cidr } from '../wire/ipv4.js'
+import { lineOf, socketVmnetLines } from './socket-vmnet-log.js'
 import {
   readSocketVmnet,
   SocketVmnetError,
@@ -19,6 +20,7 @@ import {
   type SocketVmnetCommand,
   type SocketVmnetOptions,
 } from './socket-vmnet-options.js'
+import { inSocketVmnetWords } from './socket-vmnet-words.js'
 
 /** What a network has on Linux when nothing is said: 192.168.105.1/24, the address that minikube wants. */
 const DEFAULT_GATEWAY = cidr(0xc0a86901, 24)
@@ -26,7 +28,12 @@ const DEFAULT_END = 0xc0a869fe
 const SOCKET_MODE = 0o770
 
 /** The daemon's settings. `hasVmnet`: whether this system has vmnet.framework. */
-export function settingsOf(options: SocketVmnetOptions, gid: number, hasVmnet: boolean): DaemonSettings {
+export function settingsOf(
+  options: SocketVmnetOptions,
+  gid: number,
+  hasVmnet: boolean,
+  isDebug = false,
+): DaemonSettings {
   const socket = resolve(options.socket)
   return {
     network: {
@@ -39,8 +46,9 @@ export function settingsOf(options: SocketVmnetOptions, gid: number, hasVmnet: b
     },
     control: controlBeside(socket),
     ...(options.pidfile === undefined ? {} : { pidfile: resolve(options.pidfile) }),
-    logLevel: 'info',
-    logFormat: 'pretty',
+    // Its format leaves out what nobody asked to see.
+    logLevel: 'debug',
+    logFormat: socketVmnetLines({ mode: options.mode, isDebug }),
   }
 }
 
@@ -74,7 +82,7 @@ function onVmnet(options: SocketVmnetOptions): Wire {
   }
 }
 
-/** @throws SocketVmnetError for a mode that is not there yet */
+/** @throws BridgeError ERR_VMNET_UNSUPPORTED for what a TAP is no stand-in for */
 function onTap({
   mode,
   gateway = DEFAULT_GATEWAY,
@@ -82,7 +90,11 @@ function onTap({
   disableDhcp,
   networkId,
 }: SocketVmnetOptions): Wire {
-  if (mode === 'bridged') throw new SocketVmnetError('vmnet mode "bridged" needs macOS')
+  if (mode === 'bridged') {
+    throw new BridgeError('ERR_VMNET_UNSUPPORTED', 'vmnet mode "bridged" needs macOS', {
+      hint: '--vmnet-mode=shared: a TAP takes the part of vmnet here',
+    })
+  }
   const isServed = !disableDhcp && networkId === undefined
   const dhcp = {
     range: { first: gateway.address + 1, last: dhcpEnd },
@@ -95,31 +107,56 @@ function onTap({
 }
 
 async function start({ options, warnings }: Extract<SocketVmnetCommand, { do: 'run' }>): Promise<void> {
-  for (const warning of warnings) writeSync(2, `WARN | ${warning}\n`)
   const gid = native.groupId(options.group)
-  if (gid === undefined) throw new SocketVmnetError(`there is no group "${options.group}" for --socket-group`)
-  if (process.geteuid?.() !== 0) writeSync(2, 'WARN | Running without root: vmnet may refuse that\n')
-  const settings = settingsOf(options, gid, native.VmnetInterface !== undefined)
+  if (gid === undefined) {
+    throw new BridgeError('ERR_GROUP', `unknown group name "${options.group}"`, {
+      hint: '--socket-group with a group of this system',
+    })
+  }
+  const isDebug = process.env['DEBUG'] !== undefined
+  const settings = settingsOf(options, gid, native.VmnetInterface !== undefined, isDebug)
   const { runDaemon } = await import('../daemon/daemon.js')
-  await runDaemon(settings)
+  await runDaemon(settings, [...warnings, ...warningsOfRights()])
+}
+
+function warningsOfRights(): string[] {
+  const effective = process.geteuid?.()
+  return [
+    ...(effective === 0 ? [] : ['Running without root. This is very unlikely to work']),
+    ...(effective === process.getuid?.() ? [] : ['Seems running with SETUID. This is insecure']),
+  ]
 }
 
 async function main(args: readonly string[]): Promise<void> {
   const command = readSocketVmnet(args)
   if (command.do === 'run') return start(command)
-  writeSync(1, command.what === 'usage' ? USAGE : `${version()}\n`)
+  say(1, command.what === 'usage' ? USAGE : `${version()}\n`)
   process.exitCode = command.status
 }
 
-/** Every failure is one line, or two with what to do, and status 1. */
+/** Every failure is one line, or two with what to do, and status 1; with the usage where the command line is at fault. */
 export async function runSocketVmnet(args: readonly string[]): Promise<void> {
   try {
     await main(args)
   } catch (error) {
-    const isOurs = error instanceof SocketVmnetError || error instanceof BridgeError
-    const text = isOurs ? error.message : ((error as Error).stack ?? String(error))
-    const hint = error instanceof BridgeError && error.hint !== undefined ? `ERROR| try: ${error.hint}\n` : ''
-    writeSync(2, `ERROR| ${text}\n${hint}`)
     process.exitCode = 1
+    if (error instanceof SocketVmnetError) say(1, USAGE)
+    const { text, hint } =
+      error instanceof BridgeError ? inSocketVmnetWords(error) : { text: textOf(error), hint: undefined }
+    say(2, lineOf('ERROR', text) + (hint === undefined ? '' : lineOf('ERROR', `try: ${hint}`)))
+  }
+}
+
+function textOf(error: unknown): string {
+  if (error instanceof SocketVmnetError) return error.message
+  return error instanceof Error && error.stack !== undefined ? error.stack : String(error)
+}
+
+/** A reader who has gone is no reason to end in another way. */
+function say(fd: number, text: string): void {
+  try {
+    writeSync(fd, text)
+  } catch {
+    // nobody hears it
   }
 }

@@ -27,7 +27,7 @@ export type SocketVmnetCommand =
   | { do: 'run'; options: SocketVmnetOptions; warnings: string[] }
   | { do: 'print'; what: 'usage' | 'version'; status: 0 | 1 }
 
-/** A word that cannot be meant; goes to stderr, and the exit status is 1. */
+/** A word that cannot be meant: goes to stderr, with the usage on stdout, and the exit status is 1. */
 export class SocketVmnetError extends Error {}
 
 /** Long options, and whether each takes a value. */
@@ -144,24 +144,49 @@ function resolve(socket: string, values: ReadonlyMap<Name, string>): SocketVmnet
     }
   }
   const networkId = identifier(values, 'vmnet-network-identifier')
-  if (networkId !== undefined && mode !== 'host')
-    throw new SocketVmnetError('--vmnet-network-identifier requires vmnet mode "host"')
   const interfaceId = identifier(values, 'vmnet-interface-id')
   const prefix = values.get('vmnet-nat66-prefix')
   const pidfile = values.get('pidfile')
+  const ignored = ignoredOptions(values, mode)
+  warnings.push(...[...ignored].map(([option, why]) => `--${option} is ignored ${why}`))
   const options: SocketVmnetOptions = {
     socket,
     group: values.get('socket-group') ?? 'staff',
     mode,
     disableDhcp: values.has('vmnet-disable-dhcp'),
-    ...(name === undefined || mode !== 'bridged' ? {} : { interface: name }),
+    ...(name === undefined || ignored.has('vmnet-interface') ? {} : { interface: name }),
     ...(gatewayText === undefined ? {} : addresses(gatewayText, values)),
-    ...(interfaceId === undefined ? {} : { interfaceId }),
-    ...(networkId === undefined ? {} : { networkId }),
-    ...(prefix === undefined ? {} : { nat66Prefix: prefix }),
+    ...(interfaceId === undefined || ignored.has('vmnet-interface-id') ? {} : { interfaceId }),
+    ...(networkId === undefined || ignored.has('vmnet-network-identifier') ? {} : { networkId }),
+    ...(prefix === undefined || ignored.has('vmnet-nat66-prefix') ? {} : { nat66Prefix: prefix }),
     ...(pidfile === undefined ? {} : { pidfile }),
   }
   return { do: 'run', options, warnings }
+}
+
+/** What was said to no end, each with the reason: socket_vmnet starts all the same. */
+function ignoredOptions(
+  values: ReadonlyMap<Name, string>,
+  mode: SocketVmnetOptions['mode'],
+): Map<Name, string> {
+  const rules: [Name, isIgnored: boolean, why: string][] = [
+    ['vmnet-interface', mode !== 'bridged', 'unless the mode is bridged'],
+    ['vmnet-network-identifier', mode !== 'host', 'unless the mode is host'],
+    ['vmnet-nat66-prefix', mode !== 'shared', 'unless the mode is shared'],
+    ...(values.has('vmnet-disable-dhcp')
+      ? ([
+          ['vmnet-dhcp-end', true, 'with --vmnet-disable-dhcp: there is no DHCP server'],
+          [
+            'vmnet-interface-id',
+            mode === 'shared',
+            'with --vmnet-disable-dhcp: such a network gives its own',
+          ],
+        ] as [Name, boolean, string][])
+      : []),
+  ]
+  return new Map(
+    rules.filter(([name, isIgnored]) => isIgnored && values.has(name)).map(([name, , why]) => [name, why]),
+  )
 }
 
 function addresses(

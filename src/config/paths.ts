@@ -53,11 +53,19 @@ export function stateFolderFor(place: Place, socket: string): string {
 function folderName(path: string): string {
   const name = encodeURIComponent(path)
   if (name.length <= 200) return name
-  const digest = createHash('sha256').update(path).digest('hex').slice(0, 16)
-  return `${name.slice(-180)}-${digest}`
+  return `${name.slice(-180)}-${digestOf(path)}`
 }
 
-/** The control socket of a daemon that could not have the default one. */
+const digestOf = (path: string): string => createHash('sha256').update(path).digest('hex').slice(0, 16)
+
+/** sun_path on macOS, the shorter one, without its closing NUL. */
+const MAX_SOCKET_PATH = 103
+
+/**
+ * The control socket of a daemon that could not have the default one: beside its socket or, where that makes a path
+ * longer than a socket's may be, in the folder of the default one.
+ */
 export function controlBeside(socket: string): string {
-  return `${socket}.control`
+  const beside = `${socket}.control`
+  return Buffer.byteLength(beside) <= MAX_SOCKET_PATH ? beside : findInRun(`${digestOf(socket)}.control`)
 }

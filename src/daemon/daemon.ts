@@ -52,7 +52,7 @@ export class Daemon {
       // A signal may have come meanwhile, and what is made now would stay.
       if (this.#isStopped) return
       this.#control = this.#openControl()
-      if (pidfile !== undefined) this.#pidfile = new Pidfile(pidfile)
+      if (pidfile !== undefined) this.#writePidfile(pidfile)
       this.#giveUpRoot()
     } catch (error) {
       await this.stop()
@@ -65,8 +65,16 @@ export class Daemon {
     this.#isStopped = true
     this.#control?.close()
     await this.#network.stop()
-    this.#pidfile?.remove()
+    if (this.#pidfile?.remove()) {
+      const { path } = this.#pidfile
+      this.#log.debug({ event: 'pidfile.removed', path }, `the pidfile ${path} is removed`)
+    }
     this.#pidfile = undefined
+  }
+
+  #writePidfile(path: string): void {
+    this.#pidfile = new Pidfile(path)
+    this.#log.debug({ event: 'pidfile.created', path }, `the pidfile ${path} is written`)
   }
 
   status(): DaemonStatus {
@@ -165,9 +173,16 @@ export function qemuCommand(socket: string, architecture: string = process.arch)
   return `${machine} -m 1024 -netdev ${shellQuote(net)} -device virtio-net-pci,netdev=net0,mac=${mac}`
 }
 
-/** Runs a daemon until a signal. Resolves to the exit status only if it could not start. */
-export async function runDaemon(settings: DaemonSettings): Promise<undefined> {
+/**
+ * Runs a daemon until a signal. Resolves to the exit status only if it could not start.
+ * @param warnings of who read the settings, for the beginning of the log
+ */
+export async function runDaemon(
+  settings: DaemonSettings,
+  warnings: readonly string[] = [],
+): Promise<undefined> {
   const log = openLog(settings.logLevel, settings.logFormat, settings.logFile)
+  for (const warning of warnings) log.logger.warn({ event: 'settings' }, warning)
   const daemon = new Daemon(settings, log.logger)
   let stopping = false
   const finish = async (status: number): Promise<void> => {

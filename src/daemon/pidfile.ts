@@ -19,7 +19,7 @@ import { native } from '../native.js'
 import { explainPath, lockFolder, unlinkIfSame } from '../ports/claim.js'
 
 export class Pidfile {
-  readonly #path: string
+  readonly path: string
   readonly #fd: number
   readonly #made: Stats
 
@@ -37,7 +37,7 @@ export class Pidfile {
       writeSync(this.#fd, String(process.pid))
       this.#made = lstatSync(temporary)
       renameSync(temporary, path)
-      this.#path = path
+      this.path = path
     } catch (error) {
       throw error instanceof BridgeError ? error : explainPath(path, error, '--pidfile')
     } finally {
@@ -45,9 +45,11 @@ export class Pidfile {
     }
   }
 
-  remove(): void {
-    unlinkIfSame(this.#path, this.#made)
+  /** Returns whether the file was still ours, and is gone. */
+  remove(): boolean {
+    const isGone = unlinkIfSame(this.path, this.#made)
     closeSync(this.#fd)
+    return isGone
   }
 }
 

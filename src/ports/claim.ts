@@ -110,12 +110,15 @@ function claim(path: string, fd: number, made: Stats): ClaimedSocket {
 /** What keeps a process from removing a file that it made: it gave its rights up, or the disk is read-only by now. */
 const KEEPS = ['EACCES', 'EPERM', 'EROFS']
 
-/** Removes `path` if it is still the file that `made` describes, and this process may. */
-export function unlinkIfSame(path: string, made: Stats): void {
+/** Removes `path` if it is still the file that `made` describes, and this process may. Returns whether it has. */
+export function unlinkIfSame(path: string, made: Stats): boolean {
   try {
-    if (isSame(path, made)) unlinkSync(path)
+    if (!isSame(path, made)) return false
+    unlinkSync(path)
+    return true
   } catch (error) {
     if (!hasCode(error, 'ENOENT') && !KEEPS.some(code => hasCode(error, code))) throw error
+    return false
   }
 }
 

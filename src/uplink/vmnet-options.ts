@@ -55,7 +55,12 @@ export function vmnetAttempts(plan: VmnetPlan): VmnetOptions[] {
   const lacking = objectLacks(plan)
   if (lacking === undefined) {
     const { interfaceId: _, ...rest } = common
-    const object: VmnetOptions = { ...rest, networkObject: true, start: address, mask }
+    const object: VmnetOptions = {
+      ...rest,
+      networkObject: true,
+      ...(choice.subnet === 'macos' ? {} : { start: address, mask }),
+      ...(choice.nat66Prefix === undefined ? {} : { nat66Prefix: choice.nat66Prefix }),
+    }
     return choice.appleDhcp === 'off' ? [object] : [object, plain]
   }
   if (choice.appleDhcp === 'unheard') return [plain]
@@ -68,10 +73,9 @@ export function vmnetAttempts(plan: VmnetPlan): VmnetOptions[] {
 function objectLacks({ choice, gateway, hasNetworkObjects }: VmnetPlan): string | undefined {
   if (!hasNetworkObjects) return 'that needs macOS 26'
   // The second address of a network object's subnet is the host's.
-  if (gateway.address !== gateway.network + 1)
+  if (choice.subnet !== 'macos' && gateway.address !== gateway.network + 1)
     return `the gateway of such a network is ${formatIpv4(gateway.network + 1)}, not ${formatIpv4(gateway.address)}`
   if (choice.interfaceId !== undefined) return 'such a network has no --interface-id'
-  if (choice.nat66Prefix !== undefined) return 'such a network has no --nat66-prefix here'
   return undefined
 }
 

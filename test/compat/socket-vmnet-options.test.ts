@@ -56,10 +56,8 @@ t.test('the socket may stand first; names may be cut; a value may stand apart', 
   t.match(options('-p', '/p', '/s'), { pidfile: '/p' })
   t.match(options('-p/p', '/s'), { pidfile: '/p' })
   t.match(options('--', '/s'), { socket: '/s' })
-  t.match(options('--vmnet-interface-id', UUID.toUpperCase(), '--vmnet-disable-dhcp', '/s'), {
-    interfaceId: UUID,
-    disableDhcp: true,
-  })
+  t.match(options('--vmnet-interface-id', UUID.toUpperCase(), '/s'), { interfaceId: UUID })
+  t.match(options('--vmnet-disable-dhcp', '/s'), { disableDhcp: true })
 })
 
 t.test("the end of the DHCP range is the gateway's /24's .254, whatever the mask", async t => {
@@ -82,6 +80,40 @@ t.test('shared without a gateway: a warning', async t => {
   t.match(readSocketVmnet(['--vmnet-mode=host', '/s']), { warnings: { length: 0 } })
 })
 
+for (const [args, ignored] of [
+  [['--vmnet-network-identifier', UUID], 'networkId'],
+  [['--vmnet-interface', 'en0'], 'interface'],
+  [['--vmnet-mode=host', '--vmnet-nat66-prefix', 'fd00::'], 'nat66Prefix'],
+  [['--vmnet-disable-dhcp', '--vmnet-interface-id', UUID], 'interfaceId'],
+] as const) {
+  t.test(`of no use, and said so: ${args.join(' ')}`, async t => {
+    const command = readSocketVmnet([...args, '/s'])
+    if (command.do !== 'run') return t.fail('it is to be run')
+    t.notOk(ignored in command.options)
+    const option = args.at(-2)
+    t.ok(
+      command.warnings.some(text => text.startsWith(`${option} is ignored `)),
+      command.warnings.join(),
+    )
+  })
+}
+
+t.test('--vmnet-dhcp-end with --vmnet-disable-dhcp: of no use, and said so', async t => {
+  const args = ['--vmnet-gateway=10.0.0.1', '--vmnet-dhcp-end=10.0.0.9', '--vmnet-disable-dhcp', '/s']
+  t.match(readSocketVmnet(args), { warnings: [/^--vmnet-dhcp-end is ignored /] })
+  t.match(readSocketVmnet(args.slice(0, 2).concat('/s')), { warnings: { length: 0 } })
+})
+
+t.test('what the mode has a use for is not said to be ignored', async t => {
+  for (const args of [
+    ['--vmnet-mode=host', '--vmnet-network-identifier', UUID],
+    ['--vmnet-mode=bridged', '--vmnet-interface=en0', '--vmnet-interface-id', UUID],
+    ['--vmnet-gateway=10.0.0.1', '--vmnet-nat66-prefix=fd00::', '--vmnet-interface-id', UUID],
+    ['--vmnet-mode=host', '--vmnet-disable-dhcp', '--vmnet-interface-id', UUID],
+  ])
+    t.match(readSocketVmnet([...args, '/s']), { do: 'run', warnings: { length: 0 } }, args.join(' '))
+})
+
 for (const [args, reason] of [
   [['--vmnet-mode=nat', '/s'], /unknown vmnet mode "nat"/],
   [['--vmnet-mode=bridged', '/s'], /requires --vmnet-interface/],
@@ -98,7 +130,6 @@ for (const [args, reason] of [
     /\.254 \(the default\) is not .*\.240/,
   ],
   [['--vmnet-interface-id=x', '/s'], /not a UUID/],
-  [['--vmnet-network-identifier', UUID, '/s'], /requires vmnet mode "host"/],
   [['--vmnet', '/s'], /ambiguous/],
   [['--nope', '/s'], /unrecognized option '--nope'/],
   [['-x', '/s'], /invalid option -- 'x'/],

@@ -48,3 +48,14 @@ t.test('a daemon of another socket has another folder for its leases', async t =
 t.test('the control socket of a second daemon stands beside its first socket', async t => {
   t.equal(controlBeside('/tmp/a.sock'), '/tmp/a.sock.control')
 })
+
+t.test('where that would be too long for a socket it stands with the default one', async t => {
+  const socket = (length: number) => `/tmp/${'x'.repeat(length - 5)}`
+  t.equal(controlBeside(socket(95)), `${socket(95)}.control`)
+  for (const length of [96, 107]) {
+    const control = controlBeside(socket(length))
+    t.match(control, /\/vmbridge\/[0-9a-f]{16}\.control$/)
+    t.ok(control.startsWith(ownPlace().run))
+  }
+  t.not(controlBeside(socket(96)), controlBeside(socket(97)))
+})

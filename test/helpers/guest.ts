@@ -32,7 +32,7 @@ export type CommandResult = { status: number; stdout: string }
 
 export type RunOptions = { timeoutMs?: number }
 
-function guestImage(): { kernel: string; initrd: string; stamp: string } {
+export function guestImage(): { kernel: string; initrd: string; stamp: string } {
   const directory = process.env.VMBRIDGE_GUEST_DIR || join(homedir(), '.cache/vmbridge/guest-arm64')
   return {
     kernel: join(directory, 'vmlinuz'),
@@ -70,7 +70,7 @@ export const FD3_NETDEV = 'socket,id=n,fd=3'
 const LONGEST_COMMAND = 4000
 
 // The kernel arguments after `panic` spare 0.3 s of a boot that needs no crypto self-tests and no keys.
-const KERNEL_ARGUMENTS =
+export const KERNEL_ARGUMENTS =
   'console=ttyAMA0 quiet panic=-1 cma=0 cryptomgr.notests initcall_blacklist=load_system_certificate_list'
 
 export class Guest {

@@ -101,14 +101,17 @@ t.test('macOS 26: a network object first, an interface under the guard where tha
   t.strictSame(attempts({}, { hasNetworkObjects: true }), [object, SHARED])
   t.strictSame(attempts({ appleDhcp: 'off' }, { hasNetworkObjects: true }), [object])
   t.strictSame(attempts({ appleDhcp: 'on' }, { hasNetworkObjects: true }), [SHARED])
+  t.strictSame(attempts({ appleDhcp: 'off', nat66Prefix: 'fd00:1::' }, { hasNetworkObjects: true }), [
+    { ...object, nat66Prefix: 'fd00:1::' },
+  ])
+  const { start: _, mask: __, ...bare } = object
+  t.strictSame(attempts({ appleDhcp: 'off', subnet: 'macos' }, { hasNetworkObjects: true }), [bare])
 })
 
 t.test('what a network object cannot do is done by an interface', async t => {
-  for (const choice of [{ interfaceId: OWN }, { nat66Prefix: 'fd00:1::' }]) {
-    const all = attempts(choice, { hasNetworkObjects: true })
-    t.equal(all.length, 1)
-    t.notOk('networkObject' in all[0], JSON.stringify(choice))
-  }
+  const all = attempts({ interfaceId: OWN }, { hasNetworkObjects: true })
+  t.equal(all.length, 1)
+  t.notOk('networkObject' in all[0])
   const [only, ...others] = attempts({}, { hasNetworkObjects: true, gateway: '192.168.105.254/24' })
   t.notOk('networkObject' in only, 'the gateway of a network object is its second address')
   t.equal(others.length, 0)
@@ -123,7 +126,6 @@ t.test('Apple’s DHCP off: refused where this macOS cannot, with the reason and
       /192\.168\.105\.1, not 192\.168\.105\.254/,
     ],
     [{ interfaceId: OWN }, { hasNetworkObjects: true }, /--interface-id/],
-    [{ nat66Prefix: 'fd00::' }, { hasNetworkObjects: true }, /--nat66-prefix/],
   ]
   for (const [choice, plan, reason] of refusals) {
     try {
