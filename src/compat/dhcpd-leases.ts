@@ -87,8 +87,8 @@ function isReadable(row: string, line: string): boolean {
   const equals = line.indexOf('=')
   const key = line.slice(0, equals)
   if (equals < 0 || !KEYS.has(key) || row.length > LONGEST_LINE) return false
-  // It cuts off two characters, the type of the hardware, and panics where there is less.
-  return key !== 'hw_address' || line.length >= equals + 3
+  // It cuts off two characters, the type of the hardware, and panics where there is less; white space counts for nothing.
+  return key !== 'hw_address' || /^[!-~]{2}/.test(line.slice(equals + 1))
 }
 
 function entryOf(rows: readonly string[]): LeaseEntry {

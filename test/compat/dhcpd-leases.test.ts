@@ -132,6 +132,8 @@ t.test('what is no entry goes: a blank line, half an entry, a brace too many, an
     t.equal(textOf(found.entries), good, JSON.stringify(bad))
     if (!bad.startsWith('{')) t.equal(merged(bad + good), good)
   }
+  const twice = readEntries(`{\n\tname=a\n${good}`)
+  t.same([twice.isClean, textOf(twice.entries)], [false, good], 'a brace inside of an entry begins another')
   t.ok(readEntries('').isClean, 'nothing at all is in order')
 })
 

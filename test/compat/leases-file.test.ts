@@ -16,7 +16,10 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs'
+import vfs from 'node:fs'
+import fs from 'node:fs/promises'
 import { execFileSync } from 'node:child_process'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t from 'tap'
 import { MAX_OWN } from '../../src/compat/leases-file.js'
@@ -35,6 +38,10 @@ const OTHER = bootpd('192.168.64.2', '2:0:0:0:0:99')
 
 const addressIn = (path: string, { mac }: typeof A): string | undefined =>
   addressByText(readLeases(path), formatMac(mac.hi, mac.lo))
+/** What watching a folder may end in. */
+const fail = (code: string): never => {
+  throw Object.assign(new Error(code), { code })
+}
 const has = (path: string, ...leases: (typeof A)[]): boolean =>
   leases.every(each => addressIn(path, each) !== undefined)
 
@@ -81,10 +88,13 @@ t.test('leases that are over go: by time, by release, and from an earlier run', 
   const past = `0x${((LATER - 2 * HOUR) / 1000).toString(16)}`
   const foreign = bootpd('192.168.64.7', '2:0:0:0:0:7', past)
   const live = bootpd('192.168.105.8', '2:0:0:0:0:8', '0xffffffff')
-  // Of a run whose journal was lost; of one whose journal is there; of others, over or in our subnet, but not both.
+  // Of a run whose journal was lost; of one whose journal is there, and says that it was released; of others, over or in our subnet, but not both.
   writeFileSync(
     path,
-    bootpd('192.168.105.6', '2:0:0:0:0:6', past) + bootpd('192.168.105.3', '2:0:0:0:0:b') + foreign + live,
+    bootpd('192.168.105.6', '2:0:0:0:0:6', past) +
+      bootpd('192.168.105.3', '2:0:0:0:0:b', '0xffffffff') +
+      foreign +
+      live,
   )
   const { file, leases } = keep(t, path, [{ ...B, expires: 1000 }, A], { clock })
   await until(() => has(path, A), 'A is there')
@@ -140,6 +150,41 @@ t.test('asserted again when another program rewrites it', async t => {
     await until(looksRight, name)
     t.pass(name)
   }
+})
+
+t.test('a change is heard of at once, and without being heard it is found', async t => {
+  for (const timing of [
+    { write: 2, assert: 2, look: HOUR },
+    { write: 2, assert: 2, look: 20 },
+  ]) {
+    const watch = vfs.watch
+    t.teardown(() => {
+      vfs.watch = watch
+      syncBuiltinESMExports()
+    })
+    // As where watchers are used up.
+    if (timing.look !== HOUR) vfs.watch = () => fail('EMFILE')
+    syncBuiltinESMExports()
+    const path = join(scratch(t), 'leases')
+    const { file } = keep(t, path, [A], { timing })
+    await until(() => has(path, A), 'A is there')
+    writeFileSync(`${path}-`, OTHER)
+    renameSync(`${path}-`, path)
+    await until(() => has(path, A), 'A is there again')
+    t.ok(readLeases(path).endsWith(OTHER))
+    await file.close()
+  }
+})
+
+t.test('two programs that do not agree are no storm', async t => {
+  const path = join(scratch(t), 'leases')
+  keep(t, path, [A], { timing: { write: 2, assert: HOUR, look: 5 } })
+  await until(() => has(path, A), 'A is there')
+  rmSync(path)
+  await until(() => has(path, A), 'put back at once')
+  rmSync(path)
+  await new Promise(resolve => setTimeout(resolve, 100))
+  t.notOk(existsSync(path), 'but not again and again')
 })
 
 t.test('a file that is in order is not written, and one that nobody touches is left alone', async t => {
@@ -216,6 +261,32 @@ t.test('a program that had the file open and writes to it after it was replaced 
   await until(() => addressByText(readLeases(path), '2:0:0:0:0:55') === '192.168.64.5', 'it is there')
   t.ok(has(path, A))
   t.equal(readLeases(path).split(OTHER).length, 2, 'and the other entry once')
+})
+
+t.test('what another program puts there while we write is not overwritten', async t => {
+  const path = join(scratch(t), 'leases')
+  writeFileSync(path, OTHER)
+  const original = fs.open
+  const mend = (): void => {
+    fs.open = original
+    syncBuiltinESMExports()
+  }
+  t.teardown(mend)
+  let times = 0
+  // It has read the file by the time that it makes the new one.
+  fs.open = (async (name: string, ...rest: [number]) => {
+    if (name.includes('vmbridge-test') && ++times < 4) {
+      writeFileSync(`${path}-`, OTHER + bootpd('192.168.64.3', `2:0:0:0:0:${times}`))
+      renameSync(`${path}-`, path)
+    }
+    return original(name, ...rest)
+  }) as typeof fs.open
+  syncBuiltinESMExports()
+  const { file } = keep(t, path, [A], { timing: { write: HOUR, assert: HOUR, look: HOUR } })
+  await until(() => has(path, A), 'A is there')
+  t.equal(times, 4, 'it began anew each time, and at once')
+  t.equal(addressByText(readLeases(path), '2:0:0:0:0:3'), '192.168.64.3')
+  await file.close()
 })
 
 t.test('the folder may come later', async t => {
