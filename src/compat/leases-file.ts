@@ -87,6 +87,7 @@ export class LeasesFile {
   /** The file that we replaced last: who had it open may still write to it. */
   #former: OpenFile | undefined
   #strays: readonly LeaseEntry[] = []
+  readonly #entries = new WeakMap<OwnLease, LeaseEntry>()
   #failure: string | undefined
   #isClosed = false
 
@@ -240,7 +241,18 @@ export class LeasesFile {
       if (isHolder(this.#written, entry) || isHolder(over, entry)) return true
       return expires <= now && ip >= subnet.network && ip <= subnet.broadcast
     }
-    return { ours: live.slice(-MAX_OWN).reverse().map(toEntry), isOver }
+    const ours = live
+      .slice(-MAX_OWN)
+      .reverse()
+      .map(each => this.#entryOf(each))
+    return { ours, isOver }
+  }
+
+  /** A lease is never changed but replaced by another, so that only what is new is put into words. */
+  #entryOf(lease: OwnLease): LeaseEntry {
+    let entry = this.#entries.get(lease)
+    if (entry === undefined) this.#entries.set(lease, (entry = toEntry(lease)))
+    return entry
   }
 
   /**
