@@ -289,6 +289,29 @@ t.test('what another program puts there while we write is not overwritten', asyn
   await file.close()
 })
 
+t.test('a disk that hangs does not keep the daemon from its end', async t => {
+  const original = fs.open
+  t.teardown(() => {
+    fs.open = original
+    syncBuiltinESMExports()
+  })
+  // A call that hangs keeps the process alive; its stand-in does not.
+  const alive = setInterval(() => {}, HOUR)
+  t.teardown(() => clearInterval(alive))
+  const opened = new Promise<void>(resolve => {
+    fs.open = (() => {
+      resolve()
+      return new Promise(() => {})
+    }) as typeof fs.open
+  })
+  syncBuiltinESMExports()
+  const path = join(scratch(t), 'leases')
+  const { file } = keep(t, path, [A])
+  await opened
+  await file.close()
+  t.notOk(existsSync(path))
+})
+
 t.test('the folder may come later', async t => {
   const path = join(scratch(t), 'db', 'leases')
   const { warnings, lines } = keep(t, path, [A])
