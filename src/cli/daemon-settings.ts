@@ -36,6 +36,7 @@ const DHCP_OPTIONS = [
   ...(['dns', 'domain', 'lease-time'] as const),
 ]
 const DEFAULT_MODE = '0660'
+const MACOS_LEASES = '/var/db/dhcpd_leases'
 /** What lists the names that there are. */
 const LIST =
   process.platform === 'darwin'
@@ -69,6 +70,8 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
     throw new UsageError(`--dgram ${both} is given twice, or is a --socket`, 'a path of its own for each')
   const dials = parseDials(all('dial'), sockets, uplink)
   const dhcp = parseDhcp(parsed, uplink, gateway)
+  const leasesFile = leasesFileOf(parsed, uplink, dhcp, platform)
+  if (dhcp !== undefined && leasesFile !== undefined) dhcp.leasesFile = leasesFile
   const control = get('control')
   const pidfile = get('pidfile')
   const logFile = get('log-file')
@@ -212,6 +215,29 @@ function parseDhcp(parsed: Parsed, uplink: UplinkChoice, gateway: Cidr): DhcpSet
     ...(domain === undefined ? {} : { domain: parseDomain(domain) }),
     ...(leaseTime === undefined ? {} : { leaseSeconds: parseSeconds('lease-time', leaseTime) }),
   }
+}
+
+/**
+ * Where minikube looks: on a Mac, and only root may write there. Where Apple's server serves, that keeps the file.
+ * @throws UsageError where nothing of ours is leased
+ */
+function leasesFileOf(
+  { get }: Parsed,
+  { kind }: UplinkChoice,
+  dhcp: DhcpSettings | undefined,
+  platform: NodeJS.Platform,
+): string | undefined {
+  const given = get('leases-file')
+  if (given === 'none') return undefined
+  if (given !== undefined && dhcp === undefined) {
+    throw new UsageError(
+      `--leases-file ${given}: there is no DHCP server of ours on this network`,
+      'leave it out: the file holds the leases of our server',
+    )
+  }
+  if (given !== undefined) return resolve(given)
+  const isVmnet = platform === 'darwin' && (kind === 'vmnet' || kind === 'auto')
+  return isVmnet && process.geteuid?.() === 0 ? MACOS_LEASES : undefined
 }
 
 /**

@@ -64,6 +64,11 @@ export const command: Command = {
       help: 'where leases are kept',
       fallback: 'below /var/lib/vmbridge for root',
     },
+    'leases-file': {
+      value: 'PATH|none',
+      help: 'write leases there as macOS does, for minikube; entries of others stay',
+      fallback: '/var/db/dhcpd_leases on macOS, where our DHCP server serves vmnet for root; else none',
+    },
     pidfile: { value: 'PATH', help: 'write the PID there' },
     user: { value: 'NAME', help: 'become this user, for good, when everything that needs root is open' },
     'log-level': {

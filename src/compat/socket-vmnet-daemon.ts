@@ -7,7 +7,7 @@
 import { writeSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { controlBeside, ownPlace, stateFolderFor } from '../config/paths.js'
-import type { DaemonSettings, NetworkSettings } from '../daemon/settings.js'
+import type { DaemonSettings, DhcpSettings, NetworkSettings } from '../daemon/settings.js'
 import { BridgeError } from '../errors.js'
 import { native } from '../native.js'
 import { version } from '../version.js'
@@ -102,8 +102,14 @@ function onTap({
     dns: [],
     options: new Map<number, Uint8Array>(),
     boot: [],
+    ...leasesFile(process.env['VMBRIDGE_LEASES_FILE']),
   }
   return { gateway, uplink: { kind: 'tap' }, ...(isServed ? { dhcp } : {}) }
+}
+
+/** vmnet's server would write one; where minikube looks for it here, only its user can say. */
+function leasesFile(path: string | undefined): Pick<DhcpSettings, 'leasesFile'> {
+  return path === undefined || path === '' || path === 'none' ? {} : { leasesFile: resolve(path) }
 }
 
 async function start({ options, warnings }: Extract<SocketVmnetCommand, { do: 'run' }>): Promise<void> {

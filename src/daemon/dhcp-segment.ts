@@ -3,12 +3,14 @@
  * the switch, told by the neighbour table of every claim.
  */
 
+import { createHash } from 'node:crypto'
 import { accessSync, closeSync, constants, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { LeasesFile } from '../compat/leases-file.js'
 import { SYSTEM_CLOCK } from '../dhcp/clock.js'
 import { LeaseJournal } from '../dhcp/journal.js'
 import { limitLog } from '../dhcp/limited-log.js'
-import type { DhcpLog } from '../dhcp/lease-store.js'
+import type { DhcpLog, LeaseStore } from '../dhcp/lease-store.js'
 import { ROUTER } from '../dhcp/options.js'
 import { defaultRange } from '../dhcp/range.js'
 import { Reservations } from '../dhcp/reservations.js'
@@ -45,6 +47,7 @@ export class DhcpSegment {
   readonly #serverMac: Mac
   readonly #service: ServicePort
   readonly #stateLock: number
+  readonly #leasesFile: LeasesFile | undefined
   readonly #log: DhcpLog
   readonly #greedy = new GreedyClaims({
     size: () => this.server.pool.size,
@@ -75,6 +78,7 @@ export class DhcpSegment {
       clock,
     })
     this.#service = new ServicePort(sw, 'dhcp')
+    this.#leasesFile = this.#openLeasesFile()
     const { dns, domain, leaseSeconds, nextServer } = settings
     const server: DhcpServerOptions = {
       serverMac: this.#serverMac,
@@ -91,7 +95,9 @@ export class DhcpSegment {
       ...(nextServer === undefined ? {} : { nextServer }),
       ...(leaseSeconds === undefined ? {} : { leaseSeconds }),
       clock,
-      store: new LeaseJournal({ path: join(stateDir, 'leases.journal'), log, clock }),
+      store: told(new LeaseJournal({ path: join(stateDir, 'leases.journal'), log, clock }), () =>
+        this.#leasesFile?.changed(),
+      ),
       log: this.#log,
       conflictLog: limitLog(log, clock, { perSecond: 10, burst: 300 }),
       reservations: this.reservations,
@@ -114,6 +120,7 @@ export class DhcpSegment {
     await this.reservations.load()
     await this.server.start()
     if (this.#isClosed) return
+    this.#leasesFile?.start()
     neighbors.onChange = (ip, hi, lo, portId, isProbe) =>
       this.server.claimed(ip, { hi, lo }, this.#nameOf(portId), isProbe)
     this.#service.serve(new DhcpService(this.server, { serverIp: gateway.address, answersArp }))
@@ -123,6 +130,20 @@ export class DhcpSegment {
       { event: 'dhcp.ready', range, vips, mac: formatMac(this.#serverMac.hi, this.#serverMac.lo) },
       `DHCP leases ${range}${vips === undefined ? '' : `; ${vips} is free for VIPs and static addresses`}`,
     )
+  }
+
+  #openLeasesFile(): LeasesFile | undefined {
+    const { settings, gateway, stateDir, log } = this.#options
+    if (settings.leasesFile === undefined) return undefined
+    return new LeasesFile({
+      path: settings.leasesFile,
+      // No two daemons have one state folder, and the next start of this one has the same.
+      suffix: `vmbridge-${createHash('sha256').update(stateDir).digest('hex').slice(0, 8)}`,
+      subnet: gateway,
+      leases: () => this.server.pool.leases(),
+      log,
+      clock: SYSTEM_CLOCK,
+    })
   }
 
   /** Whether the port that claims an address claims too much; the uplink, behind which there is a LAN, may. */
@@ -141,8 +162,18 @@ export class DhcpSegment {
   async close(): Promise<void> {
     this.#isClosed = true
     await this.server.close()
+    await this.#leasesFile?.close()
     this.#service.close()
     closeSync(this.#stateLock)
+  }
+}
+
+/** A store that tells of every save: all that changes a lease ends in one. */
+function told(store: LeaseStore, onSave: () => void): LeaseStore {
+  return {
+    load: () => store.load(),
+    save: (changes, snapshot) => store.save(changes, snapshot).finally(onSave),
+    close: () => store.close(),
   }
 }
 

@@ -23,6 +23,8 @@ export interface DhcpSettings {
   boot: readonly BootRule[]
   /** Seconds. */
   leaseSeconds?: number
+  /** Where leases are also written as macOS does it, for minikube. */
+  leasesFile?: string
 }
 
 export interface NetworkSettings {

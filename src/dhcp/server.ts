@@ -195,7 +195,7 @@ export class DhcpServer {
   }
 
   /** The pool, as others may ask it. */
-  get pool(): Pick<AddressPool, 'size' | 'heldBy' | 'isOpen'> {
+  get pool(): Pick<AddressPool, 'size' | 'heldBy' | 'isOpen' | 'leases'> {
     return this.#pool
   }
 

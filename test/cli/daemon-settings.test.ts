@@ -1,6 +1,7 @@
 // The DHCP settings of `vmbridge daemon` as its flags and the environment give them: options by name, boot files, and
 // what contradicts itself.
 
+import { resolve } from 'node:path'
 import t from 'tap'
 import { readDaemonSettings } from '../../src/cli/daemon-settings.js'
 import { command } from '../../src/cli/daemon.js'
@@ -80,4 +81,44 @@ t.test("behind another server's socket, an option asks for ours", async t => {
   t.equal(read(behind), undefined)
   t.ok(read([...behind, '--dhcp-option', 'ntp=10.0.0.1']))
   t.ok(read([...behind, '--dhcp-boot', 'a.efi']))
+})
+
+t.test('the leases file: by flag or environment, and none', async t => {
+  t.equal(read([])!.leasesFile, undefined)
+  t.equal(read(['--leases-file', '/tmp/leases'])!.leasesFile, '/tmp/leases')
+  t.equal(read(['--leases-file', 'leases'])!.leasesFile, resolve('leases'))
+  t.equal(read([], { VMBRIDGE_LEASES_FILE: '/tmp/leases' })!.leasesFile, '/tmp/leases')
+  t.equal(read(['--leases-file', 'none'], { VMBRIDGE_LEASES_FILE: '/tmp/leases' })!.leasesFile, undefined)
+  t.equal(read(['--leases-file', './none'])!.leasesFile, resolve('none'), 'a file may have any name')
+  t.match(refusal(['--no-dhcp', '--leases-file', '/tmp/leases']), {
+    message: '--leases-file /tmp/leases: there is no DHCP server of ours on this network',
+    hint: /leave it out/,
+  })
+  t.equal(read(['--no-dhcp', '--leases-file', 'none']), undefined)
+})
+
+t.test("on a Mac, root's daemon keeps /var/db/dhcpd_leases where its server serves vmnet", async t => {
+  const geteuid = process.geteuid!
+  t.teardown(() => void (process.geteuid = geteuid))
+  const fileOf = (args: string[], uid = 0, platform: NodeJS.Platform = 'darwin'): string | undefined => {
+    process.geteuid = () => uid
+    return readDaemonSettings(parseCommand(command, args, {})!, platform).network.dhcp?.leasesFile
+  }
+  const path = '/var/db/dhcpd_leases'
+  t.equal(fileOf([]), path)
+  t.equal(fileOf(['--uplink', 'vmnet']), path)
+  t.equal(fileOf(['--uplink', 'vmnet', '--mode', 'host']), path)
+  t.equal(fileOf(['--uplink', 'vmnet', '--leases-file', '/tmp/leases']), '/tmp/leases')
+  t.equal(fileOf(['--uplink', 'vmnet', '--leases-file', 'none']), undefined)
+  t.equal(fileOf(['--uplink', 'vmnet', '--no-dhcp']), undefined, "Apple's server keeps it itself")
+  t.equal(
+    fileOf(['--uplink', 'vmnet', '--mode', 'bridged', '--interface', 'en0']),
+    undefined,
+    "the LAN's serves",
+  )
+  const onLan = ['--dhcp-on-lan', '--gateway', '10.0.0.1/24', '--dhcp-range', '10.0.0.9-10.0.0.10']
+  t.equal(fileOf(['--uplink', 'vmnet', '--mode', 'bridged', '--interface', 'en0', ...onLan]), path)
+  t.equal(fileOf(['--uplink', 'none']), undefined, 'there is nothing that minikube could reach')
+  t.equal(fileOf([], 501), undefined, 'only root may write there')
+  t.equal(fileOf([], 0, 'linux'), undefined)
 })
