@@ -22,7 +22,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   // An uplink is a port on a descriptor of its own: it stands on ports, which know nothing of it.
   uplink: ['ports', 'switch', 'native', 'wire', 'base'],
   control: ['base'],
-  compat: ['native', 'wire', 'base', 'config'],
+  // `lima check` knows an installed tree by its manifest.
+  compat: ['install', 'native', 'wire', 'base', 'config'],
   talos: ['wire', 'base', 'config'],
   // It builds a network as the daemon does, and stands before it as VMs and the host do.
   selftest: ['daemon', 'dhcp', 'uplink', 'switch', 'native', 'wire', 'base'],

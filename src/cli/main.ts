@@ -40,6 +40,10 @@ const COMMANDS: Record<string, { load: () => Promise<CommandModule>; summary: st
     summary: 'install a tree of root that a service starts from, or upgrade it',
   },
   uninstall: { load: () => import('./uninstall.js'), summary: 'remove what install put there' },
+  lima: {
+    load: () => import('./lima.js'),
+    summary: 'check what Lima needs to start vmbridge as its socket_vmnet; its sudoers file',
+  },
   service: { load: () => import('./service.js'), summary: 'have the daemon run at boot: launchd or systemd' },
 }
 

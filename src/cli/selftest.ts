@@ -6,9 +6,9 @@
 import { defaultRange } from '../dhcp/range.js'
 import { hasCode, UsageError } from '../errors.js'
 import { pretty } from '../log-text.js'
-import { printable } from '../printable.js'
 import type { CheckResult, SelftestReport } from '../selftest/result.js'
 import { printJson } from './ask.js'
+import { checkCount, checkLines } from './check-lines.js'
 import { readDaemonSettings } from './daemon-settings.js'
 import { command as daemon } from './daemon.js'
 import type { Command, Parsed } from './options.js'
@@ -113,23 +113,13 @@ function withDefaults({ get, all, has }: Parsed): Parsed {
   }
 }
 
-const WORDS = { ok: 'ok', failed: 'FAILED', skipped: 'skipped' } as const
-const NAME_COLUMN = 9
-const TEXT_COLUMN = NAME_COLUMN + 14
-
-function lines({ status, name, detail, expected, seen, likely }: CheckResult): string {
-  const head = `${WORDS[status].padEnd(NAME_COLUMN)}${`${name}:`.padEnd(TEXT_COLUMN - NAME_COLUMN)}${detail}`
-  const more = Object.entries({ expected, seen, likely })
-    .filter(([, text]) => text !== undefined)
-    .map(([word, text]) => `${' '.repeat(TEXT_COLUMN)}${word}: ${text}`)
-  return [head, ...more].map(line => `${printable(line)}\n`).join('')
+function lines({ expected, seen, likely, ...check }: CheckResult): string {
+  return checkLines(check, { expected, seen, likely })
 }
 
 /** The count, and what the network logged where that may explain a failure. */
 function summary({ checks, ok, interrupted, log }: SelftestReport): string {
-  const count = (wanted: CheckResult['status']): number =>
-    checks.filter(({ status }) => status === wanted).length
-  const end = `${count('ok')} ok, ${count('failed')} failed, ${count('skipped')} skipped${interrupted ? ', interrupted' : ''}\n`
+  const end = `${checkCount(checks)}${interrupted ? ', interrupted' : ''}\n`
   if (ok || log.length === 0) return `\n${end}`
   return `\nthe log of the network:\n${log.map(line => pretty(line)).join('')}\n${end}`
 }

@@ -7,12 +7,13 @@
  * new launchers start the old version. Both know the same few names.
  */
 
-import { closeSync, readFileSync, renameSync } from 'node:fs'
+import { closeSync, renameSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { chunksOf, EXECUTABLE, openRegular, PARTIAL, PLAIN, replaceFile, syncFolder } from './files.js'
 import {
   BIN,
   CURRENT,
+  currentVersion,
   EXECUTABLES,
   nextVersionName,
   readInstalled,
@@ -89,7 +90,7 @@ export async function install(options: InstallOptions): Promise<InstallResult> {
 function clean(prefix: string, progress: Progress): Kept[] {
   const installed = readInstalled(prefix)
   removeLeftovers(prefix, installed)
-  const current = currentOf(prefix)
+  const current = currentVersion(prefix)
   return [...installed.versions]
     .filter(([name]) => name !== current)
     .flatMap(([name, manifest]) => {
@@ -127,14 +128,5 @@ function undo(prefix: string, name: string): void {
   const installed = readInstalled(prefix)
   removeLeftovers(prefix, installed)
   const manifest = installed.versions.get(name)
-  if (manifest !== undefined && currentOf(prefix) !== name) removeVersion(prefix, name, manifest)
-}
-
-/** The name of the version that starts, if any does. */
-function currentOf(prefix: string): string | undefined {
-  try {
-    return readFileSync(join(prefix, CURRENT), 'utf8').trimEnd()
-  } catch {
-    return undefined
-  }
+  if (manifest !== undefined && currentVersion(prefix) !== name) removeVersion(prefix, name, manifest)
 }

@@ -12,7 +12,7 @@
  * Launchers and versions of different releases meet during an upgrade: these names stay.
  */
 
-import { lstatSync, readdirSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PARTIAL } from './files.js'
 import { readManifest, type Manifest } from './manifest.js'
@@ -63,6 +63,15 @@ export function readInstalled(prefix: string): Installed {
   isForeign ||= namesIn(prefix).some(name => name !== VERSIONS && name !== BIN)
   isForeign ||= namesIn(join(prefix, BIN)).some(name => !leftovers.includes(`${BIN}/${name}`))
   return { versions, leftovers, isForeign: isForeign && versions.size === 0 }
+}
+
+/** The name of the version that starts, if any does. */
+export function currentVersion(prefix: string): string | undefined {
+  try {
+    return readFileSync(join(prefix, CURRENT), 'utf8').trimEnd()
+  } catch {
+    return undefined
+  }
 }
 
 /** A name for the next install of `version`, which no entry of the folder of versions has. */

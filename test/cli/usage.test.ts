@@ -10,7 +10,7 @@ import { scratch, vmbridge } from './command.js'
 t.setTimeout(120_000)
 
 const COMMANDS =
-  'daemon run plug interfaces selftest status leases reservations install uninstall service'.split(' ')
+  'daemon run plug interfaces selftest status leases reservations install uninstall lima service'.split(' ')
 
 for (const command of COMMANDS) {
   t.test(`vmbridge ${command} --help shows the options with examples`, async t => {
@@ -64,6 +64,13 @@ const WRONG_COMMANDS: Wrong[] = [
   [['plug', 'a', '--mac', 'nonsense'], /--mac nonsense/],
   [['plug', 'a', '--mac', '01:00:5e:00:00:01'], /--mac 01:00:5e:00:00:01/],
   [['plug', 'a', '--mtu', '10'], /--mtu 10/],
+  [['lima'], /verb/],
+  [['lima', 'nonsense'], /"nonsense"/],
+  [['lima', 'check', 'nonsense'], /"nonsense"/],
+  [['lima', 'check', '--socket-vmnet', '/s'], /--socket-vmnet/],
+  [['lima', 'print-sudoers', '--json'], /--json/],
+  [['lima', 'print-sudoers', '--socket-vmnet', 'bin/socket_vmnet'], /--socket-vmnet bin\/socket_vmnet/],
+  [['lima', 'check', '--networks', ''], /--networks/],
 ]
 
 const WRONG_DAEMON: Wrong[] = [
