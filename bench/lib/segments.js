@@ -81,7 +81,7 @@ export async function startSegment(scratch, { name, command }) {
   }
   try {
     await connectable(server, socket)
-    await untilReady(server, () => hasDevice(server.child.pid), `made no ${DEVICE}`)
+    await untilReady(server, () => hasRoute(server.child.pid), `made no ${DEVICE} with an address`)
   } catch (error) {
     await close()
     throw error
@@ -89,8 +89,8 @@ export async function startSegment(scratch, { name, command }) {
   return { name, socket, netns, pid: server.child.pid, onClose: part => parts.push(part), close }
 }
 
-// Of the namespace that the process is in.
-const hasDevice = pid => readFileSync(`/proc/${pid}/net/dev`, 'utf8').includes(`${DEVICE}:`)
+// In the namespace that the process is in: the device is there, up, and has its address.
+const hasRoute = pid => readFileSync(`/proc/${pid}/net/route`, 'utf8').includes(`\n${DEVICE}\t`)
 
 /** Plugs in the VM of this number; the first takes what is poured. { stop(), cont() } hang it and let it go on. */
 export async function plugVm(segment, number) {
