@@ -15,7 +15,7 @@ import { openScratch, removeScratch } from './lib/scratch.js'
 import { heading, questionTable, summary } from './lib/report.js'
 
 /** What a question has to work with. What it starts here is stopped when it is answered. */
-function openBench({ pairs, seconds, server }) {
+function openBench({ pairs, seconds, server, against }) {
   const scratch = openScratch()
   const racers = []
   const started = async racer => (racers.push(await racer), racers.at(-1))
@@ -23,6 +23,7 @@ function openBench({ pairs, seconds, server }) {
     pairs,
     seconds,
     server,
+    against,
     scratch: scratch.path,
     oneCore: cpus().length - 1,
     startVmbridge: options => started(startVmbridge(scratch.path, { ...options, command: server })),
@@ -73,7 +74,12 @@ async function run(options) {
   if (failures.length > 0) process.exitCode = 1
 }
 
-const settings = ({ pairs, seconds, server }) => ({ pairs, seconds, server: server ?? 'vmbridge' })
+const settings = ({ pairs, seconds, server, against }) => ({
+  pairs,
+  seconds,
+  server: server ?? 'vmbridge',
+  against,
+})
 
 function writeJson(file, report) {
   report.rows = report.rows.map(row => ({ ...row, met: isMet(row) ?? null }))

@@ -20,6 +20,8 @@ const programs = [
     libraries: ['-pthread', '-lvdeplug'],
     needs: 'apt-get install libvdeplug-dev vde2',
   },
+  { name: 'vm', sources: ['vm.c', 'frame.c', 'link.c', 'link_stream.c'], libraries: [] },
+  { name: 'pour', sources: ['pour.c'], libraries: [] },
 ]
 
 /** The path of a compiled program. */

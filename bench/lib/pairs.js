@@ -17,8 +17,33 @@ const sum = (results, name) => results.reduce((total, result) => total + (result
 /**
  * Slices of a pair's member, for so many seconds of measurement.
  */
-export const sliceCount = seconds => Math.max(2, 2 * Math.round(seconds / SLICE_SECONDS / 2))
+export const sliceCount = (seconds, slice = SLICE_SECONDS) => Math.max(2, 2 * Math.round(seconds / slice / 2))
 export const sliceSeconds = seconds => seconds / sliceCount(seconds)
+
+/**
+ * Measures all members in turn, forwards and backwards, a slice each.
+ *
+ * @param members functions that measure a slice
+ * @returns for each member its slices, pair by pair
+ */
+export async function measureInTurn(members, { pairs, slices }) {
+  const results = members.map(() => [])
+  for (let pair = 0; pair < pairs; pair++) {
+    for (const own of results) own.push([])
+    for (let slice = 0; slice < slices; slice++) {
+      const order = [...members.keys()]
+      if ((slice + pair) % 2 !== 0) order.reverse()
+      for (const member of order) results[member][pair].push(await members[member]())
+    }
+  }
+  return results
+}
+
+/** Number by number, the ratios of two members' pairs: their median, the least and the most. */
+export function compare(a, b) {
+  const ratios = a.map((value, pair) => value / b[pair])
+  return { ratio: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios), ratios }
+}
 
 /**
  * Measures a and b in turn.
@@ -26,31 +51,12 @@ export const sliceSeconds = seconds => seconds / sliceCount(seconds)
  * @param a,b functions that measure a slice
  * @param join makes one result of a member's slices
  * @param key of the results, whose ratio a / b is wanted
- * @returns {{ a, b, ratio, least, most, pairs }} a and b being joined over all pairs
+ * @returns {{ a, b, ratio, least, most, ratios }} a and b being joined over all pairs
  */
 export async function racePairs({ a, b, join, key, pairs, slices }) {
-  const all = { a: [], b: [] }
-  const ratios = []
-  for (let pair = 0; pair < pairs; pair++) {
-    const own = { a: [], b: [] }
-    for (let slice = 0; slice < slices; slice++) {
-      const aFirst = (slice + pair) % 2 === 0
-      if (aFirst) own.a.push(await a())
-      own.b.push(await b())
-      if (!aFirst) own.a.push(await a())
-    }
-    ratios.push(join(own.a)[key] / join(own.b)[key])
-    all.a.push(...own.a)
-    all.b.push(...own.b)
-  }
-  return {
-    a: join(all.a),
-    b: join(all.b),
-    ratio: median(ratios),
-    least: Math.min(...ratios),
-    most: Math.max(...ratios),
-    ratios,
-  }
+  const [ofA, ofB] = await measureInTurn([a, b], { pairs, slices })
+  const keys = own => own.map(slices => join(slices)[key])
+  return { a: join(ofA.flat()), b: join(ofB.flat()), ...compare(keys(ofA), keys(ofB)) }
 }
 
 /** Throughput slices: frames, seconds and CPU time add up. */
