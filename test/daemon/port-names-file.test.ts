@@ -175,11 +175,12 @@ t.test('a disk that takes its time has one write at once, and the end waits for 
   clock.pass(10_000)
   await turn()
   t.equal(disk.texts.length, 1)
+  disk.isSlow = false
   let isClosed = false
   const closed = file.close().then(() => (isClosed = true))
-  disk.isSlow = false
   await turn()
   t.notOk(isClosed)
+  t.equal(disk.texts.length, 1)
   disk.finish!()
   await closed
   t.equal(disk.texts.length, 2)

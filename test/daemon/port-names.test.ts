@@ -201,6 +201,22 @@ t.test('there are 1024 records: who was away for longest is forgotten, and who i
   t.equal(Number(stranger.slice(2)), 2 + 1000 + 1000 + 1024 + 1)
 })
 
+t.test('away is who left, since then: not since its first frame', async t => {
+  const names = new PortNames()
+  const old = new TestPort(names)
+  old.says(A)
+  for (let i = 0; i < 1023; i++) {
+    const visitor = new TestPort(names)
+    visitor.says(0x0200_0000_0000 + i)
+    visitor.leave()
+  }
+  old.leave()
+  const last = new TestPort(names)
+  last.says(B)
+  t.equal(names.records.length, 1024)
+  t.equal(new TestPort(names).says(A), 'vm1')
+})
+
 t.test('names are one port’s each, and a record’s name only goes to whom the record speaks of', async t => {
   const origin = fc.record(
     {

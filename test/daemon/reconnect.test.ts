@@ -1,7 +1,7 @@
 // A VM that comes back, after the daemon's restart or its own, is the port that it was: the same name with the same MAC
 // and the same leased address, to people and to the DHCP server.
 
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { NetworkStatus } from '../../src/control/api.js'
@@ -111,9 +111,16 @@ t.test('a process with one port has its name before it says anything', SKIP, asy
   const a = await Station.plug(t, first)
   const b = await Station.plug(t, first)
   await say(a, 1, b)
+  // Within the second in which the first name was written.
+  await say(b, 2, a)
+  await b.close()
   const { stateDir } = first
   const stopped = await first.child.close('SIGTERM')
   t.equal(stopped.code, 0)
+  const kept = readFileSync(join(stateDir, 'ports.json'), 'utf8')
+  t.ok(kept.includes(mac(1)) && kept.includes(mac(2)), 'what was to be written is, at the end')
+  // As if the other one had been another process.
+  writeFileSync(join(stateDir, 'ports.json'), kept.replace(/("vm2".*"pid":)\d+/, '$11'))
   const second = await startDaemon(t, { args, stateDir })
   await Station.plug(t, second)
   t.match(
