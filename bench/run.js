@@ -10,7 +10,7 @@ import { isMet } from './lib/goals.js'
 import { busyCores, machine } from './lib/proc.js'
 import { killAll } from './lib/children.js'
 import { closeAllNetns } from './lib/netns.js'
-import { startVde, startVmbridge } from './lib/racers.js'
+import { startDatagrams, startVde, startVmbridge } from './lib/racers.js'
 import { openScratch, removeScratch } from './lib/scratch.js'
 import { heading, questionTable, summary } from './lib/report.js'
 
@@ -27,6 +27,7 @@ function openBench({ pairs, seconds, server, against }) {
     scratch: scratch.path,
     oneCore: cpus().length - 1,
     startVmbridge: options => started(startVmbridge(scratch.path, { ...options, command: server })),
+    startDatagrams: () => started(startDatagrams(scratch.path)),
     startVde: () => started(startVde(scratch.path)),
     async close() {
       for (const racer of racers) await racer.stop()

@@ -58,7 +58,8 @@ Napi::Function DgramIo::Define(Napi::Env env) {
       {InstanceMethod("transmit", &DgramIo::Transmit), InstanceMethod("close", &DgramIo::Close),
        InstanceMethod("slot", &DgramIo::Slot), InstanceMethod("slotBytes", &DgramIo::SlotBytes),
        InstanceMethod("queuedBytes", &DgramIo::QueuedBytes),
-       InstanceMethod("isTied", &DgramIo::IsTied), InstanceMethod("check", &DgramIo::Check)});
+       InstanceMethod("isTied", &DgramIo::IsTied), InstanceMethod("settle", &DgramIo::Settle),
+       InstanceMethod("check", &DgramIo::Check)});
 }
 
 DgramIo::DgramIo(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DgramIo>(info) {
@@ -120,6 +121,7 @@ void DgramIo::OnRelease() {
 int DgramIo::OpenWay() {
   int fd = ConnectDatagram(peer_);
   is_tied_ = fd < 0 && errno == EPERM && bound_fd_ >= 0;
+  is_settled_ = false;
   return is_tied_ ? fcntl(bound_fd_, F_DUPFD_CLOEXEC, 0) : fd;
 }
 
@@ -145,7 +147,8 @@ DgramIo::Way DgramIo::SendSome(const Outgoing* datagrams, int count, int* done, 
   bool reopened = false;
   while (*done < count) {
     int most = std::min(count - *done, kMostOutgoing);
-    int sent = SendDatagrams(fd_, datagrams + *done, most, is_tied_ ? &peer_ : nullptr);
+    int sent =
+        SendDatagrams(fd_, datagrams + *done, most, is_tied_ && !is_settled_ ? &peer_ : nullptr);
     if (sent > 0) {
       *done += sent;
       is_exhausted_ = false;
@@ -376,6 +379,12 @@ Napi::Value DgramIo::QueuedBytes(const Napi::CallbackInfo& info) {
 
 Napi::Value DgramIo::IsTied(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), is_tied_);
+}
+
+void DgramIo::Settle(const Napi::CallbackInfo&) {
+  if (!open() || !is_tied_ || is_settled_ || !socket_->IsOnlyUser(*this)) return;
+  is_settled_ =
+      connect(fd_, reinterpret_cast<const struct sockaddr*>(&peer_.name), peer_.length) == 0;
 }
 
 void DgramIo::Check(const Napi::CallbackInfo& info) {

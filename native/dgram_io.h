@@ -9,7 +9,9 @@
 //                   queue has room, and what waits for it is in nobody else's way.
 //   a tied peer     The VM has connected its socket to the bound one (vfkit, krunkit). The kernel
 //                   lets nobody else send to it then, so a second descriptor of the bound socket
-//                   does, by address.
+//                   does, by address. Once that socket is this VM's alone it is connected to it as
+//                   well (settle): no path is looked up for each frame, and the VM's frames do not
+//                   wait for a queue of ten.
 //
 // Out: what the kernel does not take waits in a bounded queue (egress_queue.h) until it says that
 // there is room. Where it never says (macOS answers ENOBUFS), a few tries with short pauses, then
@@ -58,6 +60,7 @@ class DgramIo : public Napi::ObjectWrap<DgramIo>, private RunIo {
   Napi::Value SlotBytes(const Napi::CallbackInfo& info);
   Napi::Value QueuedBytes(const Napi::CallbackInfo& info);
   Napi::Value IsTied(const Napi::CallbackInfo& info);
+  void Settle(const Napi::CallbackInfo& info);
   // Looks whether the peer is still there; the port ends if it is not.
   void Check(const Napi::CallbackInfo& info);
 
@@ -82,6 +85,7 @@ class DgramIo : public Napi::ObjectWrap<DgramIo>, private RunIo {
   size_t longest_ = 0;
   bool is_pair_ = false;
   bool is_tied_ = false;
+  bool is_settled_ = false;
   bool is_gone_ = false;
   bool is_waiting_ = false;
   // The peer's buffers were full at the last try: no pauses until it takes something.

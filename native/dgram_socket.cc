@@ -111,12 +111,20 @@ void DgramSocket::CloseUnused() {
   bounds_.erase(std::remove_if(bounds_.begin(), bounds_.end(), is_unused), bounds_.end());
 }
 
+bool DgramSocket::IsOnlyUser(const DgramIo& io) const {
+  return io.bound_fd() != current_ &&
+         std::none_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
+           return peer.second != &io && peer.second->bound_fd() == io.bound_fd();
+         });
+}
+
 DgramIo* DgramSocket::Find(const std::string& key) {
   auto found = peers_.find(key);
   return found == peers_.end() || !found->second->is_open() ? nullptr : found->second;
 }
 
-DgramIo* DgramSocket::Meet(Napi::Env env, const Datagram& sender, const std::string& key) {
+DgramIo* DgramSocket::Meet(Napi::Env env, const Datagram& sender, const std::string& key,
+                           bool greeted) {
   double now = LoopTime(env);
   if (key.empty() || met_ >= kMeetingsPerTurn || now < meet_again_) {
     ignored_++;
@@ -124,11 +132,11 @@ DgramIo* DgramSocket::Meet(Napi::Env env, const Datagram& sender, const std::str
   }
   met_++;
   Napi::HandleScope scope(env);
-  CallWithScope(
-      env, on_peer_,
-      {WriteAddress(env, sender.from), Napi::Number::New(env, static_cast<double>(sender.pid)),
-       Napi::Number::New(env, static_cast<double>(sender.uid)),
-       Napi::Number::New(env, static_cast<double>(sender.gid))});
+  CallWithScope(env, on_peer_,
+                {WriteAddress(env, sender.from), Napi::Boolean::New(env, greeted),
+                 Napi::Number::New(env, static_cast<double>(sender.pid)),
+                 Napi::Number::New(env, static_cast<double>(sender.uid)),
+                 Napi::Number::New(env, static_cast<double>(sender.gid))});
   DgramIo* io = current_ < 0 ? nullptr : Find(key);
   if (io == nullptr) meet_again_ = now + kQuietAfterRefusal;
   return io;
@@ -166,7 +174,7 @@ void DgramSocket::Receive(Bound& bound) {
     std::string key = datagram.from.Key();
     DgramIo* sender = Find(key);
     if (sender == nullptr && (is_greeting || datagram.length >= kShortestFrame)) {
-      sender = Meet(env, datagram, key);
+      sender = Meet(env, datagram, key, is_greeting);
     }
     if (sender == nullptr || is_greeting) continue;
     // A VM that was started anew at the same address has met the present descriptor.

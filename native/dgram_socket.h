@@ -26,16 +26,18 @@ class DgramSocket : public Napi::ObjectWrap<DgramSocket> {
   // The native half of a JavaScript object, or nullptr if it is no DgramSocket that is open.
   static DgramSocket* Of(const Napi::Value& value);
 
-  // (fd, run: Uint8Array, longest, onPeer: (address: Uint8Array, pid, uid, gid) => boolean,
+  // (fd, run: Uint8Array, longest, onPeer: (address: Uint8Array, greeted, pid, uid, gid) => void,
   // onUnread: (code) => void). Owns `fd`, which is bound and non-blocking, unless it throws.
-  // onPeer is called for a sender that has no port; it makes a DgramIo with that address or
-  // returns false, and then nobody new is asked about for a moment. onUnread: reading failed, and
-  // stops until resume().
+  // onPeer is called for a sender that has no port, `greeted` if by the greeting; it makes a
+  // DgramIo with that address or returns false, and then nobody new is asked about for a moment.
+  // onUnread: reading failed, and stops until resume().
   explicit DgramSocket(const Napi::CallbackInfo& info);
   ~DgramSocket() override;
 
   void Add(const std::string& key, DgramIo* io) { peers_[key] = io; }
   void Remove(const std::string& key, DgramIo* io);
+  // Whether nobody else comes by the descriptor that a peer does, or may come to it.
+  bool IsOnlyUser(const DgramIo& io) const;
   // The descriptor by which the peer that onPeer is asked about was heard, else the present one.
   int bound_fd() const { return arriving_ >= 0 ? arriving_ : current_; }
 
@@ -59,7 +61,7 @@ class DgramSocket : public Napi::ObjectWrap<DgramSocket> {
   bool Bind(Napi::Env env, int fd);
   void Receive(Bound& bound);
   DgramIo* Find(const std::string& key);
-  DgramIo* Meet(Napi::Env env, const Datagram& sender, const std::string& key);
+  DgramIo* Meet(Napi::Env env, const Datagram& sender, const std::string& key, bool greeted);
   void CloseUnused();
   void Release();
 

@@ -48,6 +48,8 @@ export interface DgramIo extends RunIo {
   slotBytes(): number
   /** Whether the peer has connected itself to the bound socket, and can be answered from that alone. */
   isTied(): boolean
+  /** Keeps a socket that the peer came by for that peer alone, if no other has come by it. */
+  settle(): void
   /** Looks whether a peer with an address is still there; the port ends if it is not. */
   check(): void
 }
@@ -201,9 +203,9 @@ interface Native {
     longest: number,
     /**
      * A sender that has no port: makes a DgramIo of that address, or does not, and then strangers are not told of for
-     * 100 ms. `pid` is 0 and the others -1 where the system does not tell.
+     * 100 ms. `greeted`: it said "VFKT", and no frame yet. `pid` is 0 and the others -1 where the system does not tell.
      */
-    onPeer: (address: Uint8Array, pid: number, uid: number, gid: number) => void,
+    onPeer: (address: Uint8Array, greeted: boolean, pid: number, uid: number, gid: number) => void,
     /** Reading failed and has stopped, until resume(). */
     onUnread: (code: string) => void,
   ) => DgramSocket

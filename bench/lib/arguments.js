@@ -8,6 +8,7 @@ export const QUESTIONS = [
   'control',
   'ceiling',
   'vde',
+  'datagrams',
   'ports',
   'roundtrip',
   'memory',

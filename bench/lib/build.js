@@ -15,8 +15,13 @@ const programs = [
   { name: 'copy', sources: ['copy.c'], libraries: [] },
   { name: 'loadgen', sources: [...player, 'link_stream.c'], libraries: ['-pthread'] },
   {
+    name: 'loadgen-dgram',
+    sources: [...player, 'link_dgram.c', 'link_datagrams.c'],
+    libraries: ['-pthread'],
+  },
+  {
     name: 'loadgen-vde',
-    sources: [...player, 'link_vde.c'],
+    sources: [...player, 'link_vde.c', 'link_datagrams.c'],
     libraries: ['-pthread', '-lvdeplug'],
     needs: 'apt-get install libvdeplug-dev vde2',
   },

@@ -39,6 +39,15 @@ export async function startVmbridge(scratch, { cpu, command } = {}) {
   return finished(racer, address, 'loadgen')
 }
 
+/** The same daemon, by datagrams. */
+export async function startDatagrams(scratch) {
+  const folder = ownFolder(scratch)
+  const [stream, datagrams] = [join(folder, 'vm'), join(folder, 'dg')]
+  const racer = launch('datagrams', [...daemonCommand(folder, stream), '--dgram', datagrams])
+  await connectable(racer, stream)
+  return finished(racer, datagrams, 'loadgen-dgram')
+}
+
 function daemonCommand(folder, socket) {
   return [...daemonIn(folder, socket), '--uplink', 'none', '--no-dhcp', '--log-level', 'error']
 }

@@ -1,4 +1,4 @@
-// What both kinds of link share.
+// What all kinds of link share.
 #include <errno.h>
 #include <poll.h>
 #include <string.h>

@@ -13,6 +13,7 @@
 enum { READ_BYTES = 69632, LARGEST_FRAME = 65536 };
 
 const char* const link_address_kind = "SOCKET";
+const int link_settle_ms = 0;
 
 void link_open(struct link* link, const char* path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};

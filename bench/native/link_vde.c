@@ -1,20 +1,16 @@
 // A port of vde_switch, by libvdeplug: a Unix datagram socket, a datagram a frame. A frame is sent
-// with vde_send, as QEMU does it. Frames are received from vde_datafd with recvmmsg, as many as
-// wait: this costs the load generator less than QEMU's vde_recv a frame, so it is vde_switch that
-// sets the pace.
+// with vde_send, as QEMU does it.
 #include <errno.h>
 #include <fcntl.h>
 #include <libvdeplug.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "link_datagrams.h"
 #include "loadgen.h"
 
-enum { SLOT_BYTES = 9216 + 18, SLOTS = 32 };
-
 const char* const link_address_kind = "DIRECTORY";
+const int link_settle_ms = 0;
 
 void link_open(struct link* link, const char* directory) {
   char url[512];
@@ -27,8 +23,7 @@ void link_open(struct link* link, const char* directory) {
   // vde_send and vde_recv take flags and pass them over, so it is the descriptor that must not
   // block.
   if (fcntl(link->fd, F_SETFL, O_NONBLOCK) < 0) fail("fcntl: %s", strerror(errno));
-  link->held = malloc((size_t)SLOT_BYTES * SLOTS);
-  if (!link->held) fail("out of memory");
+  datagrams_open(link);
 }
 
 size_t link_send_some(struct link* link, const uint8_t* run, size_t bytes) {
@@ -41,24 +36,4 @@ size_t link_send_some(struct link* link, const uint8_t* run, size_t bytes) {
     at += LENGTH_BYTES + length;
   }
   return at;
-}
-
-static bool wait_for_input(int fd) {
-  struct pollfd end = {.fd = fd, .events = POLLIN};
-  return poll(&end, 1, RECEIVE_SECONDS * 1000) > 0;
-}
-
-bool link_receive(struct link* link, bool wait, frame_sink sink, void* context) {
-  if (wait && !wait_for_input(link->fd)) return false;
-  struct mmsghdr messages[SLOTS] = {0};
-  struct iovec slots[SLOTS];
-  for (int i = 0; i < SLOTS; i++) {
-    slots[i] = (struct iovec){.iov_base = link->held + i * SLOT_BYTES, .iov_len = SLOT_BYTES};
-    messages[i].msg_hdr = (struct msghdr){.msg_iov = &slots[i], .msg_iovlen = 1};
-  }
-  int got = recvmmsg(link->fd, messages, SLOTS, MSG_DONTWAIT, NULL);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  if (got < 0) fail("recvmmsg: %s", strerror(errno));
-  for (int i = 0; i < got; i++) sink(context, slots[i].iov_base, messages[i].msg_len);
-  return true;
 }

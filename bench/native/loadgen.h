@@ -41,7 +41,7 @@ void frame_stamp(uint8_t* frame, uint64_t sequence);
 struct frame_view frame_read(const uint8_t* frame, size_t length);
 void put_u32(uint8_t* at, uint32_t value);
 
-// ---- link.c: what both kinds of link share
+// ---- link.c: what all kinds of link share
 
 struct link;
 // The length in front of a frame of a run.
@@ -49,7 +49,7 @@ uint32_t frame_length(const uint8_t* run);
 // Sends all of a run and waits for room, up to a few seconds; then it fails the program.
 void link_send(struct link* link, const uint8_t* run, size_t bytes);
 
-// ---- link_stream.c or link_vde.c: one port's way into the server
+// ---- link_stream.c, link_vde.c or link_dgram.c: one port's way into the server
 
 // Called with each whole frame that a receive brought.
 typedef void (*frame_sink)(void* context, const uint8_t* frame, size_t length);
@@ -63,6 +63,8 @@ struct link {
 
 // What the executable's --connect takes, for its usage line.
 extern const char* const link_address_kind;
+// How long the server may take to be as quick with a new link as with an old one.
+extern const int link_settle_ms;
 
 void link_open(struct link* link, const char* address);
 // Sends what the server takes of a framed run, in one write where the link carries runs, else in a

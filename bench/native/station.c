@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "loadgen.h"
 
@@ -66,5 +67,6 @@ static void make_known(struct stations* stations, int announcer) {
 void stations_open(struct stations* stations, int count, const char* address) {
   stations->count = count;
   for (int port = 0; port < count; port++) link_open(&stations->links[port], address);
+  usleep(link_settle_ms * 1000);
   for (int port = count - 1; port >= 0; port--) make_known(stations, port);
 }

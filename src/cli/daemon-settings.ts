@@ -64,11 +64,7 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
       'name another server there',
     )
   }
-  const dgrams = all('dgram').map(path => resolve(path))
-  const both = dgrams.find((path, i) => sockets.includes(path) || dgrams.indexOf(path) < i)
-  if (both !== undefined)
-    throw new UsageError(`--dgram ${both} is given twice, or is a --socket`, 'a path of its own for each')
-  const dials = parseDials(all('dial'), sockets, uplink)
+  const { dgrams, dials } = parsePlaces(parsed, sockets, uplink)
   const dhcp = parseDhcp(parsed, uplink, gateway)
   const leasesFile = leasesFileOf(parsed, uplink, dhcp, platform)
   if (dhcp !== undefined && leasesFile !== undefined) dhcp.leasesFile = leasesFile
@@ -85,7 +81,7 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
     network: {
       name: 'default',
       sockets,
-      ...(dgrams.length === 0 ? {} : { dgrams }),
+      dgrams,
       dials,
       rights: parseRights(parsed),
       uplink,
@@ -105,22 +101,28 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
 }
 
 /** Two connections to one VM would be a loop. */
-function parseDials(given: readonly string[], sockets: readonly string[], uplink: UplinkChoice): string[] {
-  const dials = given.map(path => resolve(path))
-  for (const [i, path] of dials.entries()) {
-    const taken =
-      (dials.indexOf(path) < i && 'given twice') ||
-      (sockets.includes(path) && "this daemon's own --socket") ||
-      (uplink.kind === 'socket' && uplink.path === path && 'the --uplink')
-    if (taken)
-      throw new UsageError(`--dial ${path} is ${taken}`, 'name the socket that another VM listens on')
-    if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
-      throw new UsageError(
-        `--dial ${path} is longer than the ${MAX_SOCKET_PATH} bytes a socket path may have`,
-        '--dial /tmp/vm.sock',
-      )
-  }
-  return dials
+/** The other places where VMs plug in: each path has one meaning. */
+function parsePlaces(
+  { all }: Parsed,
+  sockets: readonly string[],
+  uplink: UplinkChoice,
+): { dgrams: string[]; dials: string[] } {
+  const taken = new Map(sockets.map(path => [path, "this daemon's own --socket"]))
+  if (uplink.kind === 'socket') taken.set(uplink.path, 'the --uplink')
+  const take = (option: string): string[] =>
+    all(option).map(text => {
+      const path = resolve(text)
+      const is = taken.get(path)
+      if (is !== undefined) throw new UsageError(`--${option} ${path} is ${is}`, 'a path of its own for each')
+      if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+        throw new UsageError(
+          `--${option} ${path} is longer than the ${MAX_SOCKET_PATH} bytes a socket path may have`,
+          `--${option} /tmp/vm.sock`,
+        )
+      taken.set(path, `given twice, as --${option} already`)
+      return path
+    })
+  return { dgrams: take('dgram'), dials: take('dial') }
 }
 
 function parseRights({ get }: Parsed): SocketRights {

@@ -42,7 +42,7 @@ export function networkStatus(network: Network): NetworkStatus {
   return {
     name: settings.name,
     sockets: settings.sockets,
-    ...(settings.dgrams && { dgrams: settings.dgrams }),
+    ...(settings.dgrams?.length && { dgrams: settings.dgrams }),
     ...(network.vms.dials.length > 0 && { dials: network.vms.dials.map(dialStatus) }),
     ...(servesItself(settings) ? {} : { gateway: formatCidr(settings.gateway) }),
     mtu: network.mtu,

@@ -28,6 +28,8 @@ export interface DgramListenerOptions extends SocketRights {
 
 /** How often it is looked whether a silent VM is still there, in ms. */
 const LOOK_INTERVAL = 5000
+/** How long after a VM's greeting the socket is kept for it alone, in ms. */
+const SETTLE_AFTER = 250
 /** After an error of the socket: read again after this many ms. */
 const RETRY_AFTER = 500
 
@@ -61,8 +63,8 @@ export class DgramListener {
       this.#claimed.fd,
       run.bytes,
       longest,
-      (address, pid, uid, gid) =>
-        this.#meet({ longest, socket, address }, pid > 0 ? { pid, uid, gid } : undefined),
+      (address, greeted, pid, uid, gid) =>
+        this.#meet({ longest, socket, address }, greeted, pid > 0 ? { pid, uid, gid } : undefined),
       code => {
         this.#retry = setTimeout(() => socket.resume(), RETRY_AFTER)
         this.#refusals.add(`receiving failed with ${code}`)
@@ -97,11 +99,14 @@ export class DgramListener {
     this.#ignored = ignored
   }
 
-  #meet(source: DgramPeer, peer: Credentials | undefined): void {
+  #meet(source: DgramPeer, greeted: boolean, peer: Credentials | undefined): void {
     try {
       const made = this.#options.onPeer(source, addressText(source.address), peer)
       this.#ports.add(made)
-      if (made.io.isTied()) this.#renew(source.socket)
+      if (!made.io.isTied()) return
+      this.#renew(source.socket)
+      // Who greets does so at once, so another that came by the same socket has been heard by then. Of others nobody knows.
+      if (greeted) setTimeout(() => made.io.settle(), SETTLE_AFTER).unref()
     } catch (error) {
       this.#refusals.add(error instanceof Error ? error.message : String(error))
     }
