@@ -221,7 +221,7 @@ t.test(
     await lab.putFragment()
 
     // Bridged mode starts on vmnet alone: what starts it here is the double.
-  await t.test('shared, host and bridged at once', async t => {
+    await t.test('shared, host and bridged at once', async t => {
       for (const [name, ip] of Object.entries(FAR_SIDES)) {
         t.match(await lab.lima('start', name), { became: 'ready', attempt: 1 }, name)
         t.match(await lab.lima('arp', name, ip), { became: 'answered' }, name)
