@@ -80,6 +80,40 @@ const FAULTS: Fault[] = [
     /another name in/,
   ],
   [
+    'a name is too long',
+    mac => write(mac, network('a'.repeat(77), 'mode: user-v2')),
+    'config',
+    /"a{77}" is no name/,
+    /another name in/,
+  ],
+  [
+    "the program is in a folder of Homebrew, which is a user's on purpose",
+    mac => {
+      const cellar = '/opt/homebrew/Cellar/socket_vmnet/1.2.2/bin/socket_vmnet'
+      write(mac, 'group: admin\n')
+      const text = mac.read(FILE).replace(PROGRAM, cellar)
+      mac.put(FILE, { text })
+      mac.put(SUDOERS, { text: sudoersFragment(readConfig(text, FILE).config, 'wheel') })
+      mac.put(cellar, { mode: 0o755, uid: 501 })
+      mac.trees.set(cellar, mac.tree(PROGRAM))
+    },
+    'path',
+    /Cellar\S+ is of the user 501/,
+    /^in \S+networks\.yaml: paths\.socketVMNet: \/opt\/socket_vmnet\/bin\/socket_vmnet$/,
+  ],
+  [
+    'varRun has a space in it',
+    mac => {
+      write(mac, 'group: admin\nnetworks: {}\n')
+      const text = mac.read(FILE).replace(VAR_RUN, "'/private/var/run/my lima'")
+      mac.put(FILE, { text })
+      mac.put(SUDOERS, { text: sudoersFragment(readConfig(text, FILE).config, 'wheel') })
+    },
+    'varRun',
+    /^"\/private\/var\/run\/my lima" has a space in it$/,
+    /paths\.varRun: \/private\/var\/run\/lima/,
+  ],
+  [
     'there is no socket_vmnet',
     mac => mac.remove('/opt/socket_vmnet'),
     'program',

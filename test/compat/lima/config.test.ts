@@ -47,6 +47,15 @@ t.test('what Lima takes: YAML 1.2, aliases, quotes, nothing at all', async t => 
   t.strictSame([...readConfig('', FILE).config.networks.keys()], ['user-v2'])
 })
 
+t.test('Lima adds its own network where there is none of that mode with a gateway', async t => {
+  const namesOf = (fields: string) => [
+    ...readConfig(`networks: {mine: {${fields}}}`, FILE).config.networks.keys(),
+  ]
+  t.strictSame(namesOf('mode: user-v2, gateway: 10.9.0.1'), ['mine'])
+  t.strictSame(namesOf('mode: user-v2'), ['mine', 'user-v2'])
+  t.strictSame(namesOf('mode: host, gateway: 10.9.0.1'), ['mine', 'user-v2'])
+})
+
 t.test('what Lima only warns of is named with its place', async t => {
   const { unknown } = readConfig('Group: x\npaths:\n  vdeSwitch: /x\nnetworks:\n  a: {mtu: 1}\n', FILE)
   t.strictSame(unknown.sort(), [
