@@ -164,7 +164,7 @@ function removeStale(path: string): void {
   const owner = ownerOf(path)
   if (owner !== undefined) {
     throw new BridgeError('ERR_SOCKET_IN_USE', `${path} is held by ${owner}`, {
-      hint: 'stop that one first, or choose another path with --socket, --dgram and --control',
+      hint: 'stop that one first, or choose another path with --socket and --control',
     })
   }
   unlinkSync(path)
