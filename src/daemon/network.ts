@@ -97,6 +97,11 @@ export class Network {
             run: this.#run,
             onPeer: (source, address, peer) => this.vms.plugPeer(source, address, peer),
             onRefused: refused(path),
+            onShared: reason =>
+              log.warn(
+                { event: 'dgram.shared', socket: path, reason },
+                `VMs at ${path} share one socket from now on, and one that does not read holds up the others: ${reason}`,
+              ),
           }),
         )
       }

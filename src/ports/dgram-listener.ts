@@ -24,6 +24,8 @@ export interface DgramListenerOptions extends SocketRights {
    */
   onPeer: (source: DgramPeer, address: string, peer: Credentials | undefined) => DgramPort
   onRefused: OnRefused
+  /** VMs that come from now on share a socket, so one that does not read holds up the others. Called once. */
+  onShared: (reason: string) => void
 }
 
 /** How often it is looked whether a silent VM is still there, in ms. */
@@ -43,6 +45,7 @@ export class DgramListener {
   #ignored = 0
   #look: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
+  #isShared = false
   #isClosed = false
 
   /**
@@ -114,15 +117,14 @@ export class DgramListener {
 
   /** Where that cannot be (the path has no room for a longer one, or the rights are gone), VMs share the socket. */
   #renew(socket: DgramSocket): void {
+    if (this.#isShared) return
     try {
       const fresh = renewSocket(this.#claimed, this.#options)
       socket.replace(fresh.fd)
       this.#claimed = fresh
     } catch (error) {
-      this.#options.onRefused(
-        `VMs share one socket, and wait for one another: ${error instanceof Error ? error.message : error}`,
-        0,
-      )
+      this.#isShared = true
+      this.#options.onShared(error instanceof Error ? error.message : String(error))
     }
   }
 }
