@@ -104,7 +104,9 @@ function conflictTable(conflicts: NonNullable<DhcpStatus['conflicts']>, now: num
 function portRow(port: PortStatus): string[] {
   const drops = Object.entries(port.drops).map(([reason, count]) => `${reason}:${count}`)
   const peer =
-    port.peer === undefined ? '-' : [port.peer.command, `(${port.peer.pid})`].filter(Boolean).join(' ')
+    port.peer === undefined
+      ? (port.key ?? '-')
+      : [port.peer.command, `(${port.peer.pid})`].filter(Boolean).join(' ')
   return [
     port.name,
     port.role,

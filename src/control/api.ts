@@ -58,6 +58,8 @@ export interface PortStatus {
   queued: number
   /** The process at the other end of the socket. */
   peer?: { pid: number; uid: number; command?: string }
+  /** `dial:` and the path that the VM listens on, or `dgram:` and the address that its datagrams come from. */
+  key?: string
   /** When a VM plugged in. */
   since?: string
 }

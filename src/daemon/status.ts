@@ -98,6 +98,7 @@ function portStatus(
     unlearnt: counters[FDB_REFUSED],
     queued: vm?.io.queuedBytes() ?? 0,
     ...(vm?.peer && { peer: peerStatus(vm.peer) }),
+    ...(vm?.key !== undefined && { key: vm.key }),
     ...(vm && { since: new Date(vm.since).toISOString() }),
   }
 }

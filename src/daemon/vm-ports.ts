@@ -31,6 +31,8 @@ export interface VmPort {
   io: RunPort
   /** Not known of who is no more than an address. */
   peer?: Credentials
+  /** By what it is known again: `dial:` or `dgram:` and a path, or none. */
+  key?: string
   /** Milliseconds since the epoch. */
   since: number
 }
@@ -221,7 +223,12 @@ export class VmPorts {
       this.#names.unplug(named)
       throw error
     }
-    this.ports.set(port, { io, ...(peer && { peer }), since: wallClock.now() })
+    this.ports.set(port, {
+      io,
+      ...(peer && { peer }),
+      ...(key !== undefined && { key }),
+      since: wallClock.now(),
+    })
     log.info(
       { event: 'port.up', port: port.name, fd, pid: peer?.pid, uid: peer?.uid, key },
       `${port.name} plugged in${peer === undefined ? '' : `, PID ${peer.pid}`}`,

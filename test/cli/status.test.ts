@@ -238,6 +238,46 @@ t.test('the tables hold no control characters, whatever a host or a program is c
   t.match(text, /up 1h1m11s/)
 })
 
+t.test('datagram sockets and dials are in the tables, and of who has no process the address', async t => {
+  const none = { frames: 0, bytes: 0 }
+  const port = {
+    role: 'vm',
+    macs: [],
+    ips: [],
+    rx: none,
+    tx: none,
+    drops: {},
+    moves: 0,
+    unlearnt: 0,
+    queued: 0,
+  } as const
+  const network: NetworkStatus = {
+    name: 'default',
+    sockets: ['/run/s'],
+    dgrams: ['/run/g', '/run/h'],
+    dials: [
+      { path: '/run/a', state: 'up', port: 'vm2' },
+      { path: '/run/b', state: 'down', detail: 'ENOENT' },
+    ],
+    mtu: 1500,
+    uplink: { kind: 'none', state: 'up' },
+    ports: [
+      { ...port, name: 'vm1', key: 'dgram:/tmp/vm.sock' },
+      { ...port, name: 'vm2', key: 'dial:/run/a', peer: { pid: 7, uid: 0, command: 'qemu' } },
+      { ...port, name: 'vm3' },
+    ],
+    fdb: [],
+    neighbors: [],
+    leases: [],
+  }
+  const text = render({ version: '0.0.0', pid: 1, uptime: 1, networks: [network] }, NOW)
+  t.match(text, /, sockets \/run\/s, datagrams \/run\/g \/run\/h$/m)
+  t.match(text, /^dial \/run\/a: up \(vm2\)\ndial \/run\/b: down \(ENOENT\)$/m)
+  t.match(text, /^ {2}vm1 .* dgram:\/tmp\/vm\.sock$/m)
+  t.match(text, /^ {2}vm2 .* qemu \(7\)$/m)
+  t.match(text, /^ {2}vm3 .* -$/m)
+})
+
 t.test('conflicts, reservations and a disk that fails are in the tables', async t => {
   const network: NetworkStatus = {
     name: 'default',
