@@ -6,7 +6,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import t from 'tap'
 import { render } from '../../src/cli/status.js'
-import type { DaemonStatus, DhcpStatus, NetworkStatus } from '../../src/control/api.js'
+import type { DaemonStatus, DhcpStatus, NetworkStatus, PortStatus } from '../../src/control/api.js'
 import { Client, type Fields, ip } from '../dhcp/segment.js'
 import * as option from '../../src/dhcp/options.js'
 import { announcement, BROADCAST, Station, textFrame } from '../daemon/station.js'
@@ -240,7 +240,7 @@ t.test('the tables hold no control characters, whatever a host or a program is c
 
 t.test('datagram sockets and dials are in the tables, and of who has no process the address', async t => {
   const none = { frames: 0, bytes: 0 }
-  const port = {
+  const port: Omit<PortStatus, 'name'> = {
     role: 'vm',
     macs: [],
     ips: [],
@@ -250,7 +250,7 @@ t.test('datagram sockets and dials are in the tables, and of who has no process 
     moves: 0,
     unlearnt: 0,
     queued: 0,
-  } as const
+  }
   const network: NetworkStatus = {
     name: 'default',
     sockets: ['/run/s'],
