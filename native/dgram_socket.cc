@@ -124,11 +124,12 @@ DgramIo* DgramSocket::Meet(Napi::Env env, const Datagram& sender, const std::str
   }
   met_++;
   Napi::HandleScope scope(env);
-  CallWithScope(
-      env, on_peer_,
-      {WriteAddress(env, sender.from), Napi::Number::New(env, static_cast<double>(sender.pid)),
-       Napi::Number::New(env, static_cast<double>(sender.uid)),
-       Napi::Number::New(env, static_cast<double>(sender.gid))});
+  napi_value address = WriteAddress(env, sender.from);
+  if (address == nullptr) return nullptr;
+  CallWithScope(env, on_peer_,
+                {address, Napi::Number::New(env, static_cast<double>(sender.pid)),
+                 Napi::Number::New(env, static_cast<double>(sender.uid)),
+                 Napi::Number::New(env, static_cast<double>(sender.gid))});
   DgramIo* io = current_ < 0 ? nullptr : Find(key);
   if (io == nullptr) meet_again_ = now + kQuietAfterRefusal;
   return io;
