@@ -25,7 +25,8 @@ struct MessageX {
   size_t msg_datalen;
 };
 
-using ManyCall = ssize_t (*)(int fd, MessageX* messages, unsigned count, int flags);
+// Of void: the layout is ours, and no type that whoever has the call knows.
+using ManyCall = ssize_t (*)(int fd, void* messages, unsigned count, int flags);
 
 // One of the two calls; set to null for good once it turns out to be of no use.
 class Many {

@@ -147,8 +147,11 @@ DgramIo::Way DgramIo::SendSome(const Outgoing* datagrams, int count, int* done, 
   bool reopened = false;
   while (*done < count) {
     int most = std::min(count - *done, kMostOutgoing);
-    int sent =
-        SendDatagrams(fd_, datagrams + *done, most, is_tied_ && !is_settled_ ? &peer_ : nullptr);
+    // By address each time the way is found anew, so it is looked at anew.
+    bool is_by_address = is_tied_ && !is_settled_;
+    int sent = !is_by_address          ? SendDatagrams(fd_, datagrams + *done, most, nullptr)
+               : IsSocketItself(peer_) ? SendDatagrams(fd_, datagrams + *done, most, &peer_)
+                                       : -1;
     if (sent > 0) {
       *done += sent;
       is_exhausted_ = false;

@@ -132,8 +132,10 @@ DgramIo* DgramSocket::Meet(Napi::Env env, const Datagram& sender, const std::str
   }
   met_++;
   Napi::HandleScope scope(env);
+  napi_value address = WriteAddress(env, sender.from);
+  if (address == nullptr) return nullptr;
   CallWithScope(env, on_peer_,
-                {WriteAddress(env, sender.from), Napi::Boolean::New(env, greeted),
+                {address, Napi::Boolean::New(env, greeted),
                  Napi::Number::New(env, static_cast<double>(sender.pid)),
                  Napi::Number::New(env, static_cast<double>(sender.uid)),
                  Napi::Number::New(env, static_cast<double>(sender.gid))});

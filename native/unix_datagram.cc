@@ -114,15 +114,17 @@ bool IsUnixDatagram(int fd) {
          name.ss_family == AF_UNIX;
 }
 
+bool IsSocketItself(const UnixAddress& address) {
+  if (!address.IsPath()) return true;
+  struct stat found;
+  if (lstat(address.Key().c_str(), &found) != 0) return false;
+  if (S_ISSOCK(found.st_mode)) return true;
+  errno = ENOTSOCK;
+  return false;
+}
+
 int ConnectDatagram(const UnixAddress& peer) {
-  if (peer.IsPath()) {
-    struct stat found;
-    if (lstat(peer.Key().c_str(), &found) != 0) return -1;
-    if (!S_ISSOCK(found.st_mode)) {
-      errno = ENOTSOCK;
-      return -1;
-    }
-  }
+  if (!IsSocketItself(peer)) return -1;
   int fd = NewDatagramSocket();
   if (fd < 0) return -1;
   if (connect(fd, reinterpret_cast<const struct sockaddr*>(&peer.name), peer.length) == 0)
@@ -133,9 +135,11 @@ int ConnectDatagram(const UnixAddress& peer) {
   return -1;
 }
 
-Napi::Value WriteAddress(Napi::Env env, const UnixAddress& address) {
+napi_value WriteAddress(Napi::Env env, const UnixAddress& address) {
   std::string key = address.Key();
-  return Napi::Buffer<char>::Copy(env, key.data(), key.size());
+  napi_value bytes = nullptr;
+  return napi_create_buffer_copy(env, key.size(), key.data(), nullptr, &bytes) == napi_ok ? bytes
+                                                                                          : nullptr;
 }
 
 bool ReadAddress(const Napi::Value& value, UnixAddress* address) {

@@ -24,12 +24,16 @@ constexpr char kPassing[] = {'D', 'G', 'R', 'M'};
 // Whether a descriptor is a Unix datagram socket.
 bool IsUnixDatagram(int fd);
 
-// A socket of no address that is connected to `peer`; -1 with errno. Through no symbolic link as
-// the last part of a path: who may remove his socket may lay one in its place.
+// Whether an address leads to a socket through no symbolic link as the last part of a path: who may
+// remove his socket may lay one in its place. False with errno.
+bool IsSocketItself(const UnixAddress& address);
+
+// A socket of no address that is connected to `peer`, which must be a socket itself; -1 with errno.
 int ConnectDatagram(const UnixAddress& peer);
 
-// An address as bytes for JavaScript (UnixAddress::Key), and back.
-Napi::Value WriteAddress(Napi::Env env, const UnixAddress& address);
+// An address as bytes for JavaScript (UnixAddress::Key), and back. Null in an environment that is
+// about to end: a worker that was terminated within a batch.
+napi_value WriteAddress(Napi::Env env, const UnixAddress& address);
 bool ReadAddress(const Napi::Value& value, UnixAddress* address);
 
 }  // namespace vmbridge

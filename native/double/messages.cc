@@ -51,7 +51,8 @@ struct msghdr Plain(const MessageX& message) {
   return plain;
 }
 
-ssize_t Receive(int fd, MessageX* messages, unsigned count, int flags) {
+ssize_t Receive(int fd, void* array, unsigned count, int flags) {
+  auto* messages = static_cast<MessageX*>(array);
   if (!IsRight(messages, count, kMostReceived, flags)) return -1;
   unsigned done = 0;
   for (; done < count; done++) {
@@ -65,7 +66,8 @@ ssize_t Receive(int fd, MessageX* messages, unsigned count, int flags) {
   return done > 0 ? static_cast<ssize_t>(done) : -1;
 }
 
-ssize_t Send(int fd, MessageX* messages, unsigned count, int flags) {
+ssize_t Send(int fd, void* array, unsigned count, int flags) {
+  const auto* messages = static_cast<const MessageX*>(array);
   if (!IsRight(messages, count, kMostSent, flags)) return -1;
   unsigned done = 0;
   for (; done < count; done++) {
