@@ -37,7 +37,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("DgramIo", vmbridge::DgramIo::Define(env));
   exports.Set("DgramSocket", vmbridge::DgramSocket::Define(env));
   exports.Set("bindDatagram", Napi::Function::New<vmbridge::BindDatagram>(env, "bindDatagram"));
-  exports.Set("passDatagrams", Napi::Function::New<vmbridge::PassDatagrams>(env, "passDatagrams"));
+  exports.Set("askForDatagrams",
+              Napi::Function::New<vmbridge::AskForDatagrams>(env, "askForDatagrams"));
   exports.Set("Listener", vmbridge::Listener::Define(env));
   exports.Set("listen", Napi::Function::New<vmbridge::Listen>(env, "listen"));
   exports.Set("dial", Napi::Function::New<vmbridge::Dial>(env, "dial"));

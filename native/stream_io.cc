@@ -23,11 +23,6 @@ constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
 #else
 constexpr int kSendFlags = MSG_DONTWAIT;  // macOS: Node ignores SIGPIPE
 #endif
-#ifdef MSG_CMSG_CLOEXEC
-constexpr int kReceiveFlags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
-#else
-constexpr int kReceiveFlags = MSG_DONTWAIT;
-#endif
 // The beginning of a jumbo frame fits; what a frame of 64 KiB took is given back.
 constexpr size_t kKeptCarry = 16 * 1024;
 }  // namespace
@@ -211,9 +206,7 @@ bool StreamIo::Receive(Napi::Env env) {
   ssize_t received;
   bool reset = false;
   for (;;) {
-    received = is_first_
-                   ? ReceiveFirst()
-                   : recv(fd_, run_ + carry_length_, run_capacity_ - carry_length_, MSG_DONTWAIT);
+    received = recv(fd_, run_ + carry_length_, run_capacity_ - carry_length_, MSG_DONTWAIT);
     if (received >= 0) break;
     if (errno == EINTR) continue;
     if (errno == ECONNRESET && !reset) {
@@ -227,11 +220,13 @@ bool StreamIo::Receive(Napi::Env env) {
     End(env, carry_length_ > 0 ? "truncated" : reset ? "reset" : "eof");
     return false;
   }
-  is_first_ = false;
   size_t length = carry_length_ + static_cast<size_t>(received);
-  if (passed_ >= 0 && TakePassed(length)) {
-    End(env, "datagrams");
-    return false;
+  if (is_first_ && length >= sizeof kDatagrams) {
+    is_first_ = false;
+    if (length == sizeof kDatagrams && memcmp(run_, kDatagrams, length) == 0 && MakePair()) {
+      End(env, "datagrams");
+      return false;
+    }
   }
   int64_t used = Walk(env, length);
   if (used < 0) return false;
@@ -240,35 +235,22 @@ bool StreamIo::Receive(Napi::Env env) {
   return false;
 }
 
-ssize_t StreamIo::ReceiveFirst() {
-  struct iovec piece = {run_, run_capacity_};
-  // Room for one: the kernel lets go of any other.
-  alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof passed_)];
-  struct msghdr message = {};
-  message.msg_iov = &piece;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = CMSG_LEN(sizeof passed_);
-  ssize_t received = recvmsg(fd_, &message, kReceiveFlags);
-  const struct cmsghdr* header = received > 0 ? CMSG_FIRSTHDR(&message) : nullptr;
-  if (header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-      header->cmsg_len == CMSG_LEN(sizeof passed_)) {
-    memcpy(&passed_, CMSG_DATA(header), sizeof passed_);
-    fcntl(passed_, F_SETFD, FD_CLOEXEC);
+bool StreamIo::MakePair() {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) != 0) return false;
+  for (int fd : pair) {
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    WidenDatagramBuffers(fd);
   }
-  return received;
-}
-
-bool StreamIo::TakePassed(size_t length) {
-  if (length == sizeof kPassing && memcmp(run_, kPassing, sizeof kPassing) == 0 &&
-      IsUnixDatagram(passed_)) {
-    WidenDatagramBuffers(passed_);
-    // Behind whatever was sent on the stream: the last word before it closes.
-    return send(fd_, kPassing, sizeof kPassing, kSendFlags) == sizeof kPassing;
+  // Behind whatever was sent on the stream: the last word before it closes.
+  bool is_sent = SendWithDescriptor(fd_, pair[1], kSendFlags);
+  close(pair[1]);
+  if (is_sent) {
+    passed_ = pair[0];
+  } else {
+    close(pair[0]);
   }
-  close(passed_);
-  passed_ = -1;
-  return false;
+  return is_sent;
 }
 
 Napi::Value StreamIo::Passed(const Napi::CallbackInfo& info) {

@@ -44,12 +44,10 @@ class StreamIo : public Napi::ObjectWrap<StreamIo>, private RunIo {
   void OnRelease() override { queue_.Clear(); }
   // One recv and one walk. False when there was nothing, or the port has ended.
   bool Receive(Napi::Env env);
-  // The first recv, with which a descriptor may come (passDatagrams).
-  ssize_t ReceiveFirst();
-  // Keeps the descriptor that came if it is what may come, and says so to the other side.
-  bool TakePassed(size_t length);
-  // The datagram socket that the other side goes on by, once, after the port ended with
-  // `datagrams`; else undefined. The caller owns it.
+  // Makes a datagram pair and sends one end of it to the other side.
+  bool MakePair();
+  // Our end of that pair, once, after the port ended with `datagrams`; else undefined. The caller
+  // owns it.
   Napi::Value Passed(const Napi::CallbackInfo& info);
   bool KeepRest(size_t used, size_t length);
   void Drain();

@@ -24,38 +24,47 @@ Napi::Value Throw(Napi::Env env, int error, const char* step) {
   return env.Undefined();
 }
 
-// Sends the magic word with a descriptor; the step that failed, or nullptr.
-const char* PassAndWait(int stream, int fd) {
-  struct iovec word = {const_cast<char*>(kPassing), sizeof kPassing};
-  alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
-  struct msghdr message = {};
-  message.msg_iov = &word;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof fd);
-  memcpy(CMSG_DATA(header), &fd, sizeof fd);
+// Takes the descriptor of a message, if one came, in place of `*fd`.
+void TakeDescriptor(struct msghdr* message, int* fd) {
+  const struct cmsghdr* header = CMSG_FIRSTHDR(message);
+  if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+      header->cmsg_len != CMSG_LEN(sizeof *fd)) {
+    return;
+  }
+  if (*fd >= 0) close(*fd);
+  memcpy(fd, CMSG_DATA(header), sizeof *fd);
+  fcntl(*fd, F_SETFD, FD_CLOEXEC);
+}
+
+// Asks and waits; the step that failed, or nullptr and the descriptor that came with the answer.
+const char* Ask(int stream, int* fd) {
   setsockopt(stream, SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
   setsockopt(stream, SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
-  if (sendmsg(stream, &message, 0) != static_cast<ssize_t>(sizeof kPassing)) return "sendmsg";
-  // Frames of the segment may come before the answer.
+  if (send(stream, kDatagrams, sizeof kDatagrams, 0) != static_cast<ssize_t>(sizeof kDatagrams))
+    return "send";
+  // Frames of the segment may come before the answer, which is the last before the daemon closes.
   char buffer[64 * 1024];
   size_t kept = 0;
   for (;;) {
-    ssize_t length = recv(stream, buffer + kept, sizeof buffer - kept, 0);
+    struct iovec piece = {buffer + kept, sizeof buffer - kept};
+    alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof *fd)];
+    struct msghdr message = {};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    ssize_t length = recvmsg(stream, &message, 0);
     if (length < 0) return "recv";
+    TakeDescriptor(&message, fd);
     if (length == 0) break;
     kept += static_cast<size_t>(length);
-    // The answer is the last that comes before the daemon closes.
-    if (kept > sizeof kPassing) {
-      memmove(buffer, buffer + kept - sizeof kPassing, sizeof kPassing);
-      kept = sizeof kPassing;
+    if (kept > sizeof kDatagrams) {
+      memmove(buffer, buffer + kept - sizeof kDatagrams, sizeof kDatagrams);
+      kept = sizeof kDatagrams;
     }
   }
-  if (kept == sizeof kPassing && memcmp(buffer, kPassing, sizeof kPassing) == 0) return nullptr;
+  bool is_answer = kept == sizeof kDatagrams && memcmp(buffer, kDatagrams, kept) == 0 && *fd >= 0;
+  if (is_answer) return nullptr;
   errno = EPROTONOSUPPORT;
   return "recv";
 }
@@ -87,31 +96,30 @@ Napi::Value BindDatagram(const Napi::CallbackInfo& info) {
   return Throw(env, error, failed);
 }
 
-Napi::Value PassDatagrams(const Napi::CallbackInfo& info) {
+Napi::Value AskForDatagrams(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  int stream = info[0].ToNumber().Int32Value();
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) != 0) return Throw(env, errno, "socketpair");
-  for (int fd : pair) {
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    WidenDatagramBuffers(fd);
-  }
-  const char* failed = PassAndWait(stream, pair[1]);
+  int fd = -1;
+  const char* failed = Ask(info[0].ToNumber().Int32Value(), &fd);
+  if (failed == nullptr) return Napi::Number::New(env, fd);
   int error = errno;
-  close(pair[1]);
-  if (failed == nullptr) return Napi::Number::New(env, pair[0]);
-  close(pair[0]);
+  if (fd >= 0) close(fd);
   return Throw(env, error, failed);
 }
 
-bool IsUnixDatagram(int fd) {
-  int type = 0;
-  socklen_t length = sizeof type;
-  struct sockaddr_storage name;
-  socklen_t name_length = sizeof name;
-  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_DGRAM &&
-         getsockname(fd, reinterpret_cast<struct sockaddr*>(&name), &name_length) == 0 &&
-         name.ss_family == AF_UNIX;
+bool SendWithDescriptor(int stream, int fd, int flags) {
+  struct iovec word = {const_cast<char*>(kDatagrams), sizeof kDatagrams};
+  alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+  struct msghdr message = {};
+  message.msg_iov = &word;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof fd);
+  memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  return sendmsg(stream, &message, flags) == static_cast<ssize_t>(sizeof kDatagrams);
 }
 
 bool IsSocketItself(const UnixAddress& address) {

@@ -12,17 +12,17 @@ namespace vmbridge {
 // `mode`. The path must be free. Throws a system error whose `syscall` names the step.
 Napi::Value BindDatagram(const Napi::CallbackInfo& info);
 
-// passDatagrams(stream fd) => fd: makes a pair, hands one end to the daemon at the other end of a
-// blocking stream socket, and returns the other once the daemon has said that it has it. Throws a
-// system error; EPROTONOSUPPORT where the other side closes instead.
-Napi::Value PassDatagrams(const Napi::CallbackInfo& info);
+// askForDatagrams(stream fd) => fd: asks the daemon at the other end of a blocking stream socket
+// for one end of a datagram pair. Throws a system error; EPROTONOSUPPORT where the other side
+// closes instead.
+Napi::Value AskForDatagrams(const Napi::CallbackInfo& info);
 
-// What is written on a stream, with the descriptor, by passDatagrams, and by the daemon as its
-// answer: no length that the framing allows.
-constexpr char kPassing[] = {'D', 'G', 'R', 'M'};
+// What askForDatagrams says on the stream, and the daemon with its answer: no length that the
+// framing allows.
+constexpr char kDatagrams[] = {'D', 'G', 'R', 'M'};
 
-// Whether a descriptor is a Unix datagram socket.
-bool IsUnixDatagram(int fd);
+// Sends that word with a descriptor.
+bool SendWithDescriptor(int stream, int fd, int flags);
 
 // Whether an address leads to a socket through no symbolic link as the last part of a path: who may
 // remove his socket may lay one in its place. False with errno.

@@ -23,7 +23,7 @@ export interface RunIo {
 export interface StreamIo extends RunIo {
   queuedBytes(): number
   refuse(): void
-  /** The datagram socket to go on by, once, after the port ended with `datagrams`; owned by the caller. */
+  /** Our end of the datagram pair to go on by, once, after the port ended with `datagrams`; owned by the caller. */
   passed(): number | undefined
 }
 
@@ -220,10 +220,10 @@ interface Native {
   /** Binds a datagram socket and sets mode and group (gid -1: leave it). The path must be free. */
   bindDatagram(path: string, mode: number, gid: number): number
   /**
-   * Hands one end of a datagram pair to the daemon behind a blocking stream socket, and returns the other. Throws
-   * EPROTONOSUPPORT when that daemon does not take it, EAGAIN when it does not answer for 10 s.
+   * Asks the daemon behind a blocking stream socket for one end of a datagram pair. Throws EPROTONOSUPPORT when that
+   * daemon has none to give, EAGAIN when it does not answer for 10 s.
    */
-  passDatagrams(stream: number): number
+  askForDatagrams(stream: number): number
   peerCredentials(fd: number): Credentials
   /** Linux only. */
   openTap(options: TapOptions): { fd: number; name: string; mac: Uint8Array }

@@ -1,6 +1,6 @@
 /**
  * `vmbridge run`: connects to the switch and becomes the program, with the socket on descriptor 3: a stream, or one end of
- * a pair of datagram sockets whose other end the daemon has been given. The program finds its PID, descriptors, signals and limits as this command found them (native/process.h).
+ * a pair of datagram sockets that the daemon gave. The program finds its PID, descriptors, signals and limits as this command found them (native/process.h).
  */
 
 import { closeSync, writeSync } from 'node:fs'
@@ -48,7 +48,7 @@ export async function run({ get, has, operands }: Parsed): Promise<number> {
   const inherited = process.env['VMBRIDGE_INHERITED']
   const socket = get('socket') ?? findInRun(SOCKET_NAME)
   const stream = dial(socket)
-  const fd = has('dgram') ? passDatagrams(socket, stream) : stream
+  const fd = has('dgram') ? askForDatagrams(socket, stream) : stream
   try {
     return native.exec({
       file,
@@ -63,14 +63,14 @@ export async function run({ get, has, operands }: Parsed): Promise<number> {
 }
 
 /** @throws BridgeError ERR_NO_DATAGRAMS */
-function passDatagrams(path: string, stream: number): number {
+function askForDatagrams(path: string, stream: number): number {
   try {
-    return native.passDatagrams(stream)
+    return native.askForDatagrams(stream)
   } catch (error) {
     const reason = hasCode(error, 'EPROTONOSUPPORT')
       ? ''
       : ` (${error instanceof Error ? error.message : error})`
-    throw new BridgeError('ERR_NO_DATAGRAMS', `what answers at ${path} takes no datagram sockets${reason}`, {
+    throw new BridgeError('ERR_NO_DATAGRAMS', `what answers at ${path} gives no datagram sockets${reason}`, {
       hint: 'leave --dgram out, or restart the daemon if it is an older vmbridge',
       cause: error,
     })

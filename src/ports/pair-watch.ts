@@ -1,11 +1,12 @@
 /**
  * Whether VMs behind socketpairs are still there. On Linux the end of a datagram pair is not told that the other one was
  * closed, before it sends something; on a silent segment the port would stay for ever. So once the process that
- * brought the pair is gone, its port is sent a frame for nobody every few seconds: the end shows then, and a VM
+ * asked for the pair is gone, or where nothing was ever heard, the port is sent a frame for nobody every few seconds: the end shows then, and a VM
  * that another process has inherited (QEMU's -daemonize) drops it.
  */
 
 import { hasCode } from '../errors.js'
+import { RX_FRAMES } from '../switch/counters.js'
 import { LENGTH_BYTES } from '../switch/run.js'
 import type { DgramPort } from './run-port.js'
 
@@ -19,7 +20,7 @@ export class PairWatch {
   readonly #pairs = new Map<DgramPort, number>()
   #timer: NodeJS.Timeout | undefined
 
-  /** `pid`: the process that brought the pair. */
+  /** `pid`: the process that asked for the pair. */
   add(made: DgramPort, pid: number): void {
     this.#pairs.set(made, pid)
     this.#timer ??= setInterval(() => this.look(), LOOK_INTERVAL).unref()
@@ -28,7 +29,7 @@ export class PairWatch {
   look(): void {
     for (const [made, pid] of this.#pairs) {
       if (made.port.id < 0) this.#pairs.delete(made)
-      else if (!isAlive(pid)) probe(made)
+      else if (made.port.counters[RX_FRAMES] === 0 || !isAlive(pid)) probe(made)
     }
     if (this.#pairs.size > 0) return
     clearInterval(this.#timer)

@@ -127,7 +127,7 @@ for (const [what, answer] of [
     const asked = await vmbridge(['run', '--dgram', '--socket', path, '--', 'echo', 'started'])
     t.equal(asked.status, 1)
     t.equal(asked.stdout, '', 'the program is not started')
-    t.ok(asked.stderr.startsWith(`vmbridge: what answers at ${path} takes no datagram sockets`), asked.stderr)
+    t.ok(asked.stderr.startsWith(`vmbridge: what answers at ${path} gives no datagram sockets`), asked.stderr)
     t.match(asked.stderr, /try: leave --dgram out/)
   })
 }

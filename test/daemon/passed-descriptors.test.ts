@@ -1,5 +1,5 @@
-// What a local user can pass along with his first word on the stream socket: one end of a datagram pair makes a port of
-// it; anything else is let go, and no descriptor stays with the daemon.
+// Who asks for datagrams on the stream socket is given one end of a pair, and whatever he passes along is let go: no
+// descriptor of his stays with the daemon, or is sent to.
 
 import { readdirSync } from 'node:fs'
 import t from 'tap'
@@ -36,7 +36,7 @@ t.test('passed descriptors', { skip }, async t => {
   }
 
   await t.test('a pair with the word: the answer, the end of the stream, and frames by the pair', async t => {
-    const vm = await vms.give(daemon.socket, ['pair'], [WORD])
+    const vm = await vms.give(daemon.socket, [], [WORD])
     t.same(await vm.hear(100), { bytes: WORD, ended: true })
     const question = textFrame(BROADCAST, A, 'by the pair')
     await vm.send([question])
@@ -49,24 +49,20 @@ t.test('passed descriptors', { skip }, async t => {
     t.equal(await settle(), before, 'nothing is left')
   })
 
-  await t.test('two descriptors: one is taken, the other let go', async t => {
-    const vm = await vms.give(daemon.socket, ['stream', 'pair'], [WORD])
-    t.same(await vm.hear(100), { bytes: Buffer.alloc(0), ended: true }, 'it is the first that counts')
-    await t.rejects(vm.send([WORD]), { code: 'ECONNREFUSED' }, 'nobody holds the second')
-    await vm.hangUp()
-    t.equal(await settle(), before)
-  })
-
   for (const [what, kinds] of [
     ['a stream socket', ['stream']],
     ['a UDP socket', ['udp']],
     ['a file', ['file']],
     ['a device', ['device']],
-    ['nothing', []],
+    ['a datagram socket and a stream', ['lonely', 'stream']],
   ] as const satisfies readonly (readonly [string, readonly Passed[]])[]) {
-    await t.test(`the word with ${what}: closed, without an answer`, async t => {
+    await t.test(`the word with ${what}: that is let go, and the pair is the daemon's own`, async t => {
       const vm = await vms.give(daemon.socket, kinds, [WORD])
-      t.same(await vm.hear(100), { bytes: Buffer.alloc(0), ended: true })
+      t.same(await vm.hear(100), { bytes: WORD, ended: true })
+      const text = `with ${what}`
+      await vm.send([textFrame(BROADCAST, A, text)])
+      await listening.receive(text)
+      await vm.close()
       await vm.hangUp()
       t.equal(await settle(), before)
     })
@@ -83,30 +79,29 @@ t.test('passed descriptors', { skip }, async t => {
     t.equal(await settle(), before)
   })
 
-  await t.test('a descriptor behind the first word is not taken', async t => {
-    const first = textFrame(BROADCAST, A, 'no descriptor yet')
+  await t.test('the word behind a frame is a broken length', async t => {
+    const first = textFrame(BROADCAST, A, 'a frame first')
     const vm = await vms.give(daemon.socket, [], [framed(first)])
-    await listening.receive('no descriptor yet')
+    await listening.receive('a frame first')
     await vm.say(WORD)
-    t.equal((await vm.hear(100)).ended, true)
-    await vm.hangUp()
-    t.equal(await settle(), before)
-  })
-
-  await t.test('the word in two writes is none', async t => {
-    const vm = await vms.give(daemon.socket, ['pair'], [WORD.subarray(0, 2), WORD.subarray(2)])
     t.same(await vm.hear(100), { bytes: Buffer.alloc(0), ended: true })
-    await t.rejects(vm.send([WORD]), { code: 'ECONNREFUSED' })
     await vm.hangUp()
     t.equal(await settle(), before)
   })
 
-  await t.test('who passes one and hangs up at once, many times', async t => {
-    for (let i = 0; i < 50; i++) {
-      const vm = await vms.give(daemon.socket, ['pair'], [WORD])
-      await vm.hangUp()
-      await vm.close()
-    }
+  await t.test('the word in two writes is the word, and with more behind it a broken length', async t => {
+    const vm = await vms.give(daemon.socket, [], [WORD.subarray(0, 2), WORD.subarray(2)])
+    t.same(await vm.hear(100), { bytes: WORD, ended: true })
+    await vm.close()
+    await vm.hangUp()
+    const more = await vms.give(daemon.socket, [], [Buffer.from('DGRMx')])
+    t.same(await more.hear(100), { bytes: Buffer.alloc(0), ended: true })
+    await more.hangUp()
+    t.equal(await settle(), before)
+  })
+
+  await t.test('who asks and hangs up at once, many times', async t => {
+    for (let i = 0; i < 50; i++) await (await vms.give(daemon.socket, [], [WORD])).hangUp()
     t.equal(await settle(), before)
   })
 

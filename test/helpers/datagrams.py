@@ -139,10 +139,13 @@ def give(peer, to, kinds, words):
 
 
 def hear(peer, length):
-    """The bytes that come on the stream, up to `length` or to its end, which "ended" says."""
+    """The bytes that come on the stream, up to `length` or to its end, which "ended" says. A datagram socket that
+    comes with them is the peer's from then on."""
     got = b""
     while len(got) < length:
-        piece = held[peer].recv(length - len(got))
+        piece, passed, _, _ = socket.recv_fds(held[peer], length - len(got), 1)
+        if passed:
+            keep(peer, socket.socket(fileno=passed[0]))
         if not piece:
             return {"bytes": base64.b64encode(got).decode(), "ended": True}
         got += piece

@@ -54,6 +54,7 @@ export class DgramBench {
   readonly senders = new Map<string, Credentials | undefined>()
   readonly ended: string[] = []
   readonly refused: string[] = []
+  readonly shared: string[] = []
   /** Who is not let in. */
   refuses: (address: string) => boolean = () => false
   onEnd: (ended: string) => void = ended => this.ended.push(ended)
@@ -74,6 +75,7 @@ export class DgramBench {
         return this.#meet(source, address)
       },
       onRefused: reason => this.refused.push(reason),
+      onShared: reason => this.shared.push(reason),
     })
     t.teardown(() => {
       this.listener.close()
