@@ -87,8 +87,12 @@ function fail(error: unknown): number {
     return error instanceof UsageError ? 2 : 1
   }
   const { syscall, message } = error as NodeJS.ErrnoException
-  const text = syscall === 'write' ? `cannot write the output: ${message}` : (error as Error).stack
-  writeSync(2, `vmbridge: ${text ?? String(error)}\n`)
+  const told: Record<string, string> = {
+    write: `cannot write the output: ${message}`,
+    // Somebody removed it, or its path is too long.
+    uv_cwd: `the current folder has no path: ${message}\n  try: cd to another, or absolute paths`,
+  }
+  writeSync(2, `vmbridge: ${told[syscall ?? ''] ?? (error as Error).stack ?? String(error)}\n`)
   return 1
 }
 

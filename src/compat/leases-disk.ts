@@ -8,7 +8,10 @@ import { BridgeError, hasCode } from '../errors.js'
 
 /** Octets: more is no leases file. Some 28,000 entries; the longest ones of ours at their most are 4 MB (leases-file.ts). */
 export const MAX_FILE = 8 * 1024 * 1024
+/** Those 28,000 entries have fewer. What has more is short lines, each of which costs as much as a long one to look at. */
+export const MAX_LINES = 250_000
 const MODE = 0o644
+const NEWLINE = 0x0a
 
 /** A file that was opened to be read: while it is open, its inode is nobody else's. */
 export interface OpenFile {
@@ -46,7 +49,10 @@ export async function openFile(path: string): Promise<OpenFile | undefined> {
   }
 }
 
-/** What it holds, one character an octet: up to the size that it had, if it grows meanwhile. */
+/**
+ * What it holds, one character an octet: up to the size that it had, if it grows meanwhile. Rejects with
+ * ERR_LEASES_FILE where it has more than MAX_LINES lines.
+ */
 export async function readFile({ handle, size }: OpenFile): Promise<string> {
   const bytes = Buffer.alloc(size)
   let end = 0
@@ -55,6 +61,9 @@ export async function readFile({ handle, size }: OpenFile): Promise<string> {
     if (bytesRead === 0) break
     end += bytesRead
   }
+  let lines = 0
+  for (let at = bytes.indexOf(NEWLINE); at >= 0 && at < end; at = bytes.indexOf(NEWLINE, at + 1))
+    if (++lines > MAX_LINES) throw foreign(`it has over ${MAX_LINES} lines`)
   return bytes.toString('latin1', 0, end)
 }
 

@@ -64,6 +64,8 @@ const TIMING: LeasesFileTiming = { write: 200, assert: 1000, look: 5000 }
 export const MAX_OWN = 4096
 /** How often a write begins anew in one round since the file changed under it. */
 const ATTEMPTS = 5
+/** After a moment of work, as many such moments of rest: whoever rewrites a large file all the time must not stop frames. */
+const REST = 19
 /** How long the end of the daemon waits for the last write, in ms. */
 const PATIENCE = 1000
 
@@ -88,6 +90,8 @@ export class LeasesFile {
   #former: OpenFile | undefined
   #strays: readonly LeaseEntry[] = []
   readonly #entries = new WeakMap<OwnLease, LeaseEntry>()
+  /** How long reading and merging took in this round, in ms. */
+  #worked = 0
   #failure: string | undefined
   #isClosed = false
 
@@ -143,7 +147,9 @@ export class LeasesFile {
   }
 
   #rest(pause: number): void {
-    this.#cancelPause = this.#options.clock.after(pause, () => {
+    const earned = Math.min(this.#worked * REST, 2 * this.#timing.look)
+    this.#worked = 0
+    this.#cancelPause = this.#options.clock.after(Math.max(pause, earned), () => {
       this.#cancelPause = undefined
       if (this.#isDue || this.#former !== undefined) this.#request()
     })
@@ -196,13 +202,16 @@ export class LeasesFile {
 
   /** False if the file changed meanwhile. */
   async #attempt(): Promise<boolean> {
-    const { path } = this.#options
+    const { path, clock } = this.#options
     const file = await openFile(path)
     let isKept = false
     try {
-      const found = addEntries(await this.#entriesIn(file), this.#strays)
+      const text = await this.#changedText(file)
+      const began = clock.now()
+      const found = addEntries(text === undefined ? this.#known!.found : readEntries(text), this.#strays)
       const { ours, isOver } = this.#ours()
       const { entries, isInOrder } = mergeEntries(found, ours, isOver)
+      this.#worked += clock.now() - began
       let identity = file?.identity
       if (!isInOrder) {
         const text = entries.map(entry => entry.text).join('')
@@ -221,9 +230,10 @@ export class LeasesFile {
     }
   }
 
-  async #entriesIn(file: OpenFile | undefined): Promise<LeaseEntries> {
-    if (this.#known !== undefined && this.#known.identity === file?.identity) return this.#known.found
-    return readEntries(file === undefined ? '' : await readFile(file))
+  /** What the file holds; undefined if that is known. */
+  async #changedText(file: OpenFile | undefined): Promise<string | undefined> {
+    if (this.#known !== undefined && this.#known.identity === file?.identity) return undefined
+    return file === undefined ? '' : readFile(file)
   }
 
   /** The live leases as entries, the newest first, and what tells of another entry that it was ours or is nobody's. */

@@ -34,7 +34,7 @@ export function settingsOf(
   hasVmnet: boolean,
   isDebug = false,
 ): DaemonSettings {
-  const socket = resolve(options.socket)
+  const socket = absolute(options.socket)
   return {
     network: {
       name: 'default',
@@ -45,10 +45,26 @@ export function settingsOf(
       ...(hasVmnet ? onVmnet(options) : onTap(options)),
     },
     control: controlBeside(socket),
-    ...(options.pidfile === undefined ? {} : { pidfile: resolve(options.pidfile) }),
+    ...(options.pidfile === undefined ? {} : { pidfile: absolute(options.pidfile) }),
     // Its format leaves out what nobody asked to see.
     logLevel: 'debug',
     logFormat: socketVmnetLines({ mode: options.mode, isDebug }),
+  }
+}
+
+/** @throws BridgeError ERR_SOCKET_PATH for a relative path in a folder that is gone, or whose own path is too long */
+function absolute(path: string): string {
+  try {
+    return resolve(path)
+  } catch (cause) {
+    throw new BridgeError(
+      'ERR_SOCKET_PATH',
+      `${path}: no path to the current folder: ${(cause as Error).message}`,
+      {
+        hint: 'an absolute path',
+        cause,
+      },
+    )
   }
 }
 
@@ -109,7 +125,7 @@ function onTap({
 
 /** vmnet's server would write one; where minikube looks for it here, only its user can say. */
 function leasesFile(path: string | undefined): Pick<DhcpSettings, 'leasesFile'> {
-  return path === undefined || path === '' || path === 'none' ? {} : { leasesFile: resolve(path) }
+  return path === undefined || path === '' || path === 'none' ? {} : { leasesFile: absolute(path) }
 }
 
 async function start({ options, warnings }: Extract<SocketVmnetCommand, { do: 'run' }>): Promise<void> {

@@ -86,10 +86,10 @@ export function readSocketVmnet(args: readonly string[]): SocketVmnetCommand {
       continue
     }
     const { name, value } = word.startsWith('--') ? longOption(word) : shortOption(word)
-    if (name === 'help') return { do: 'print', what: 'usage', status: 0 }
-    if (name === 'version') return { do: 'print', what: 'version', status: 0 }
     if (!OPTIONS[name]) {
       if (value !== undefined) throw new SocketVmnetError(`option '--${name}' doesn't allow an argument`)
+      if (name === 'help') return { do: 'print', what: 'usage', status: 0 }
+      if (name === 'version') return { do: 'print', what: 'version', status: 0 }
       values.set(name, '')
       continue
     }
@@ -205,7 +205,9 @@ function addresses(
   const end = endText === undefined ? ((address & 0xffffff00) | 254) >>> 0 : parseIpv4(endText)
   if (end === undefined) throw new SocketVmnetError(`--vmnet-dhcp-end: "${endText}" is not an IPv4 address`)
   const gateway = cidr(address, prefix)
-  if (end <= address || end > gateway.broadcast)
+  if (address === gateway.network || address === gateway.broadcast)
+    throw new SocketVmnetError(`--vmnet-gateway: ${gatewayText} is no host's address, mask ${maskText}`)
+  if (end <= address || end >= gateway.broadcast)
     throw new SocketVmnetError(
       `--vmnet-dhcp-end: ${endText ?? `${formatIpv4(end)} (the default)`} is not behind the gateway ${gatewayText} in its subnet, mask ${maskText}`,
     )

@@ -4,6 +4,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { execute } from '../helpers/child.js'
 import { ROOT } from '../helpers/root.js'
 import { scratch, vmbridge } from './command.js'
 
@@ -39,6 +40,14 @@ t.test('vmbridge --version prints the version of the package', async t => {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
   for (const word of ['--version', '-v'])
     t.strictSame(await vmbridge([word]), { status: 0, stdout: `${version}\n`, stderr: '' }, word)
+})
+
+t.test('a relative path in a folder that is gone', async t => {
+  const command = 'mkdir "$1" && cd "$1" && rmdir "$1" && exec "$0" lima check --networks x'
+  const bin = join(ROOT, 'bin/vmbridge')
+  const { status, stdout, stderr } = await execute(['sh', '-c', command, bin, join(scratch(t), 'gone')])
+  t.strictSame({ status, stdout }, { status: 1, stdout: '' })
+  t.match(stderr, /^vmbridge: the current folder has no path: ENOENT[^\n]*\n {2}try: cd to another[^\n]*\n$/m)
 })
 
 /** `says`: what the message must hold, mostly the option and what was given. */

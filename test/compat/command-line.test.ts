@@ -141,6 +141,23 @@ t.test('path too long: a clear error', { skip }, async t => {
   t.match(stderr, new RegExp(`^ERROR\\| ${long} is longer than the 107 bytes`))
 })
 
+t.test('a relative path in a folder that is gone: a clear error, exit 1', async t => {
+  const command = 'mkdir "$1" && cd "$1" && rmdir "$1" && exec "$0" --socket-group=root s'
+  const { status, stdout, stderr } = await execute([
+    'sh',
+    '-c',
+    command,
+    SOCKET_VMNET,
+    join(t.testdir(), 'gone'),
+  ])
+  t.equal(status, 1)
+  t.equal(stdout, '')
+  t.match(
+    stderr,
+    /^ERROR\| s: no path to the current folder: ENOENT[^\n]*\nERROR\| try: an absolute path\n$/m,
+  )
+})
+
 t.test('the longest path that a Mac takes has room for what stands beside it', { skip }, async t => {
   const folder = place(t)
   const netns = await namespace(t)

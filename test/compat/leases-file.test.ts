@@ -23,7 +23,7 @@ import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import t from 'tap'
 import { MAX_OWN } from '../../src/compat/leases-file.js'
-import { MAX_FILE } from '../../src/compat/leases-disk.js'
+import { MAX_FILE, MAX_LINES } from '../../src/compat/leases-disk.js'
 import { formatMac } from '../../src/wire/mac.js'
 import { scratch } from '../cli/command.js'
 import { requires } from '../helpers/requires.js'
@@ -187,6 +187,28 @@ t.test('two programs that do not agree are no storm', async t => {
   t.notOk(existsSync(path), 'but not again and again')
 })
 
+t.test('a file that takes long to read is not read all the time', async t => {
+  const path = join(scratch(t), 'leases')
+  const rests: number[] = []
+  let now = Date.now()
+  const clock = {
+    // Each look at the clock takes a second.
+    now: () => (now += 1000),
+    after(ms: number, call: () => void) {
+      rests.push(ms)
+      const timer = setTimeout(call, Math.min(ms, 5))
+      return () => clearTimeout(timer)
+    },
+  }
+  keep(t, path, [A], { clock, timing: { write: 2, assert: 5, look: 20 } })
+  await until(() => has(path, A), 'A is there')
+  await until(() => rests.includes(40), 'it rests for as long as it may')
+  rests.length = 0
+  writeFileSync(path, OTHER)
+  await until(() => has(path, A), 'A is put back')
+  await until(() => rests.includes(40), 'and rests')
+})
+
 t.test('a file that is in order is not written, and one that nobody touches is left alone', async t => {
   const path = join(scratch(t), 'leases')
   const { file } = keep(t, path, [A])
@@ -344,6 +366,10 @@ const FOREIGN: Record<string, { make: (path: string, folder: string) => void; wh
       truncateSync(path, MAX_FILE + 1)
     },
     why: /8388609 bytes, over 8388608/,
+  },
+  'a file of far too many lines': {
+    make: path => writeFileSync(path, '\n'.repeat(MAX_LINES + 1)),
+    why: /over 250000 lines/,
   },
 }
 

@@ -124,6 +124,8 @@ for (const [args, reason] of [
   [['--vmnet-gateway=10.0.0.1', '--vmnet-mask=255.0.255.0', '/s'], /not a subnet mask/],
   [['--vmnet-gateway=10.0.0.1', '--vmnet-dhcp-end=x', '/s'], /not an IPv4 address/],
   [['--vmnet-gateway=10.0.0.9', '--vmnet-dhcp-end=10.0.0.2', '/s'], /10\.0\.0\.2 is not behind the gateway/],
+  [['--vmnet-gateway=10.0.0.1', '--vmnet-dhcp-end=10.0.0.255', '/s'], /10\.0\.0\.255 is not behind/],
+  [['--vmnet-gateway=10.0.0.0', '/s'], /10\.0\.0\.0 is no host's address, mask 255\.255\.255\.0/],
   [['--vmnet-gateway=10.0.0.254', '/s'], /10\.0\.0\.254 \(the default\) is not behind the gateway/],
   [
     ['--vmnet-gateway=10.0.0.1', '--vmnet-mask=255.255.255.240', '/s'],
@@ -135,6 +137,8 @@ for (const [args, reason] of [
   [['-x', '/s'], /invalid option -- 'x'/],
   [['/s', '--pidfile'], /requires an argument/],
   [['--vmnet-disable-dhcp=1', '/s'], /doesn't allow an argument/],
+  [['--help=1'], /option '--help' doesn't allow an argument/],
+  [['--vers=', '/s'], /option '--version' doesn't allow an argument/],
 ] as const) {
   t.test(`refused: ${args.join(' ')}`, async t => {
     t.throws(() => readSocketVmnet(args), { constructor: SocketVmnetError, message: reason })

@@ -153,7 +153,9 @@ class Reader {
   note(fields: Fields, known: readonly string[]): void {
     for (const [name, { at }] of fields) {
       if (known.includes(name)) continue
-      this.unknown.push(at === undefined ? name : `${name} (${this.#place(at)})`)
+      // One line, whatever somebody wrote there.
+      const word = /\n/.test(name) ? JSON.stringify(name) : name
+      this.unknown.push(at === undefined ? word : `${word} (${this.#place(at)})`)
     }
   }
 

@@ -69,7 +69,9 @@ export function thisMachine(env: NodeJS.ProcessEnv = process.env): Machine {
   return {
     platform: process.platform,
     env,
-    home: homedir(),
+    get home() {
+      return homeOf()
+    },
     uid: process.geteuid!(),
     groups: () => idOf('-G').split(' ').map(Number),
     lstat: factsOf,
@@ -87,6 +89,18 @@ export function thisMachine(env: NodeJS.ProcessEnv = process.env): Machine {
     knock,
     isAlive,
     bridgeable: () => (native.VmnetInterface === undefined ? undefined : native.vmnetSharedInterfaces()),
+  }
+}
+
+/** @throws BridgeError ERR_LIMA_USER for a user that the system does not know, without HOME */
+function homeOf(): string {
+  try {
+    return homedir()
+  } catch (cause) {
+    throw new BridgeError('ERR_LIMA_USER', `the user ${process.geteuid!()} has no home`, {
+      hint: 'set HOME or LIMA_HOME; or --networks FILE',
+      cause,
+    })
   }
 }
 

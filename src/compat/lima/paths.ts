@@ -25,15 +25,18 @@ export function textFaults(path: string): PathFault[] {
   const faults: string[] = []
   if (!path.startsWith('/')) faults.push('is no absolute path')
   if (path.includes(' ')) faults.push('has a space in it')
+  else if (path.split('/').includes('..')) faults.push('has .. in it, which leads elsewhere than its text')
   else if (!PLAIN.test(path)) faults.push('has a sign in it that sudoers reads in its own way')
   return faults.map(what => ({ path: JSON.stringify(path), what }))
 }
 
 /**
- * Looks at a path that is there, from / to its end.
+ * Looks at a path that is there and has no `..` in it, from / to its end.
  * @param daemonGroup the group that may write, besides root's, and must be able to enter: for Lima's varRun
  */
-export function pathFaults(machine: Machine, path: string, daemonGroup?: number): PathFault[] {
+export function pathFaults(machine: Machine, given: string, daemonGroup?: number): PathFault[] {
+  // With a slash behind it, a link is followed before it is looked at.
+  const path = given.replace(/(?<=.)\/+$/, '')
   const above = path === '/' ? [] : pathFaults(machine, dirname(path), daemonGroup)
   let facts: Facts
   try {

@@ -99,11 +99,12 @@ export function refuseUnsafe(machine: Machine, { config, file }: Setup, mayBeMis
       hint: 'letters and digits, with single dots, dashes or underscores between them',
     })
   const { socketVmnet, varRun } = config
-  if (!mayBeMissing && !machine.isProgram(socketVmnet))
+  const program = mayBeMissing ? existingPart(machine, socketVmnet) : socketVmnet
+  // A path with a slash behind it, to sudo, is all that is in that folder.
+  if ((program === socketVmnet || socketVmnet.endsWith('/')) && !machine.isProgram(socketVmnet))
     throw new BridgeError('ERR_LIMA_PATH', `there is no program ${JSON.stringify(socketVmnet)}`, {
       hint: `sudo vmbridge install --prefix ${LIMA_PREFIX}`,
     })
-  const program = mayBeMissing ? existingPart(machine, socketVmnet) : socketVmnet
   const faults = [
     ...textFaults(socketVmnet),
     ...textFaults(varRun),

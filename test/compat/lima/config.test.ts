@@ -1,8 +1,13 @@
 // networks.yaml as a person may have written it: what is wrong is named with its line and column.
 
+import { join } from 'node:path'
 import t from 'tap'
 import { readConfig } from '../../../src/compat/lima/config.js'
 import { findProgram, networksFile, readSetup } from '../../../src/compat/lima/setup.js'
+import { asNobody } from '../../cli/command.js'
+import { execute } from '../../helpers/child.js'
+import { requires } from '../../helpers/requires.js'
+import { ROOT } from '../../helpers/root.js'
 import { FakeMac, FILE, PROGRAM } from './mac.js'
 
 const FOUND_IN_PATH = '/usr/bin/socket_vmnet'
@@ -63,6 +68,7 @@ t.test('what Lima only warns of is named with its place', async t => {
     'mtu (line 5, column 7)',
     'vdeSwitch (line 3, column 3)',
   ])
+  t.strictSame(readConfig('"a\\nb": x', FILE).unknown, ['"a\\nb" (line 1, column 1)'], 'on one line')
 })
 
 t.test('an alias that multiplies is not multiplied', async t => {
@@ -117,4 +123,12 @@ t.test('what it finds is free of links; a relative folder of PATH is not taken, 
   t.equal(findProgram(mac), FOUND_IN_PATH)
   mac.put(FOUND_IN_PATH, { mode: 0o644 })
   t.equal(findProgram(mac), cellar, 'a file that is no program is passed over')
+})
+
+t.test('a user whom the system does not know, without HOME', { skip: requires(['root']) }, async t => {
+  const stranger = asNobody([]).map(word => word.replace('65534', '54321'))
+  const lima = [process.execPath, join(ROOT, 'dist/src/cli/bin.js'), 'lima', 'print-sudoers']
+  const { status, stdout, stderr } = await execute(['env', '-i', 'PATH=/usr/bin:/bin', ...stranger, ...lima])
+  t.strictSame({ status, stdout }, { status: 1, stdout: '' })
+  t.match(stderr, /^vmbridge: the user 54321 has no home\n {2}try: set HOME or LIMA_HOME/)
 })

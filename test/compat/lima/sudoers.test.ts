@@ -130,6 +130,22 @@ t.test('nothing is printed that would hand out root', async t => {
       /^"\/v,\/bin\/sh" has a sign in it/,
     ],
     [
+      // Below what is not there nothing could be looked at, and the fragment would name /tmp/v.
+      mac => mac.put(FILE, { text: `paths: {socketVMNet: ${PROGRAM}, varRun: /none/../tmp/v}\ngroup: a` }),
+      'ERR_LIMA_PATH',
+      /^"\/none\/\.\.\/tmp\/v" has \.\. in it/,
+    ],
+    [
+      mac => {
+        mac.put('/private/link', { kind: 'link' })
+        // lstat follows it there.
+        mac.put('/private/link/', { kind: 'folder', mode: 0o755 })
+        mac.put(FILE, { text: `paths: {socketVMNet: ${PROGRAM}, varRun: /private/link/}\ngroup: a` })
+      },
+      'ERR_LIMA_PATH',
+      /^\/private\/link is a symbolic link/,
+    ],
+    [
       mac => mac.put(FILE, { text: `paths: {socketVMNet: ${PROGRAM}, varRun: /v}` }),
       'ERR_LIMA_CONFIG',
       /group "" is/,
@@ -143,4 +159,7 @@ t.test('nothing is printed that would hand out root', async t => {
   const mac = new FakeMac()
   mac.put('/opt', { uid: 501 })
   t.throws(() => printSudoers(mac, FILE, '/opt/new/bin/socket_vmnet'), { code: 'ERR_LIMA_PATH' })
+  // Folders, and what sudo reads as all that is in one.
+  for (const folder of ['/private/var', '/private/var/', '/none/bin/'])
+    t.throws(() => printSudoers(new FakeMac(), FILE, folder), { message: /no program/ }, folder)
 })
