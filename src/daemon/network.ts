@@ -97,6 +97,11 @@ export class Network {
             run: this.#run,
             onPeer: (source, address, peer) => this.vms.plugPeer(source, address, peer),
             onRefused: refused(path),
+            onShared: reason =>
+              log.warn(
+                { event: 'dgram.shared', socket: path, reason },
+                `no fresh socket can be put at ${path}: VMs that connect to it share one, and wait for one another`,
+              ),
           }),
         )
       }

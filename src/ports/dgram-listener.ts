@@ -24,6 +24,8 @@ export interface DgramListenerOptions extends SocketRights {
    */
   onPeer: (source: DgramPeer, address: string, peer: Credentials | undefined) => DgramPort
   onRefused: OnRefused
+  /** Called once: from now on VMs that connect to the path share one socket, and wait for one another. */
+  onShared: (reason: string) => void
 }
 
 /** How often it is looked whether a silent VM is still there, in ms. */
@@ -43,6 +45,7 @@ export class DgramListener {
   #ignored = 0
   #look: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
+  #isShared = false
   #isClosed = false
 
   /**
@@ -93,7 +96,7 @@ export class DgramListener {
     const ignored = this.#socket?.ignored() ?? 0
     if (ignored > this.#ignored) {
       this.#refusals.add(
-        'frames came from a socket without an address (bind it to a path of its own, to be answered), or from too many at once',
+        'frames came from a socket without an address (bind it to a path of its own, to be answered), from one that was gone at once, or from too many',
       )
     }
     this.#ignored = ignored
@@ -119,10 +122,9 @@ export class DgramListener {
       socket.replace(fresh.fd)
       this.#claimed = fresh
     } catch (error) {
-      this.#options.onRefused(
-        `VMs share one socket, and wait for one another: ${error instanceof Error ? error.message : error}`,
-        0,
-      )
+      if (this.#isShared) return
+      this.#isShared = true
+      this.#options.onShared(error instanceof Error ? error.message : String(error))
     }
   }
 }
