@@ -60,7 +60,7 @@ struct DatagramReceiver::Headers {
 DatagramReceiver::DatagramReceiver() : headers_(std::make_unique<Headers>()) {}
 DatagramReceiver::~DatagramReceiver() = default;
 
-int DatagramReceiver::Receive(int fd, Datagram* datagrams, int count) {
+int DatagramReceiver::Receive(int fd, Datagram* datagrams, int count, bool) {
   for (int i = 0; i < count; i++) {
     headers_->messages[i] = {&datagrams[i].from.name,
                              sizeof datagrams[i].from.name,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -114,19 +115,46 @@ bool IsUnixDatagram(int fd) {
          name.ss_family == AF_UNIX;
 }
 
-int ConnectDatagram(const UnixAddress& peer) {
-  if (peer.IsPath()) {
-    struct stat found;
-    if (lstat(peer.Key().c_str(), &found) != 0) return -1;
-    if (!S_ISSOCK(found.st_mode)) {
-      errno = ENOTSOCK;
-      return -1;
-    }
+bool PeerPlace::Find(const UnixAddress& peer, [[maybe_unused]] int64_t uid) {
+  Forget();
+  name_ = peer;
+  if (!peer.IsPath()) return true;
+  struct stat found;
+#ifdef O_PATH
+  fd_ = open(peer.Key().c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd_ < 0 || fstat(fd_, &found) != 0) return false;
+#else
+  if (lstat(peer.Key().c_str(), &found) != 0) return false;
+#endif
+  if (!S_ISSOCK(found.st_mode)) {
+    errno = ENOTSOCK;
+    return false;
   }
+#ifdef O_PATH
+  if (uid > 0 && found.st_uid != static_cast<uid_t>(uid)) {
+    errno = EACCES;
+    return false;
+  }
+  name_ = {};
+  name_.name.sun_family = AF_UNIX;
+  int length = snprintf(name_.name.sun_path, sizeof name_.name.sun_path, "/proc/self/fd/%d", fd_);
+  name_.length = static_cast<socklen_t>(kBeforePath + static_cast<size_t>(length) + 1);
+#endif
+  return true;
+}
+
+void PeerPlace::Forget() {
+  int error = errno;
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+  errno = error;
+}
+
+int ConnectDatagram(const PeerPlace& place) {
   int fd = NewDatagramSocket();
   if (fd < 0) return -1;
-  if (connect(fd, reinterpret_cast<const struct sockaddr*>(&peer.name), peer.length) == 0)
-    return fd;
+  const UnixAddress& to = place.name();
+  if (connect(fd, reinterpret_cast<const struct sockaddr*>(&to.name), to.length) == 0) return fd;
   int error = errno;
   close(fd);
   errno = error;

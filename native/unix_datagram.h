@@ -24,9 +24,31 @@ constexpr char kPassing[] = {'D', 'G', 'R', 'M'};
 // Whether a descriptor is a Unix datagram socket.
 bool IsUnixDatagram(int fd);
 
-// A socket of no address that is connected to `peer`; -1 with errno. Through no symbolic link as
-// the last part of a path: who may remove his socket may lay one in its place.
-int ConnectDatagram(const UnixAddress& peer);
+// Where a peer's address led when it was looked for. The address is what the peer says it is, and
+// who may change a folder of the path can have it lead elsewhere: to a socket that is not for him,
+// and that a daemon of root's may send to. So on Linux the file is held, which has to be the
+// peer's, and not looked for again. Elsewhere it is not a symbolic link at the moment of the look.
+class PeerPlace {
+ public:
+  PeerPlace() = default;
+  PeerPlace(const PeerPlace&) = delete;
+  PeerPlace& operator=(const PeerPlace&) = delete;
+  ~PeerPlace() { Forget(); }
+
+  // `uid`: the user who sent from there, -1 when that is not known. False with errno: ENOTSOCK,
+  // EACCES for a socket of another user's (root may send from any), or what open(2) says.
+  bool Find(const UnixAddress& peer, int64_t uid);
+  void Forget();
+  // To send or connect to; valid until Forget.
+  const UnixAddress& name() const { return name_; }
+
+ private:
+  int fd_ = -1;
+  UnixAddress name_;
+};
+
+// A socket of no address that is connected to a place; -1 with errno.
+int ConnectDatagram(const PeerPlace& place);
 
 // An address as bytes for JavaScript (UnixAddress::Key), and back.
 Napi::Value WriteAddress(Napi::Env env, const UnixAddress& address);
