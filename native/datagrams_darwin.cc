@@ -31,8 +31,14 @@ using ManyCall = ssize_t (*)(int fd, MessageX* messages, unsigned count, int fla
 class Many {
  public:
   explicit Many(const char* name) : call_(reinterpret_cast<ManyCall>(dlsym(RTLD_DEFAULT, name))) {}
-  // False when the call is not there, or does not serve: errno tells nothing then.
-  bool Try(int fd, MessageX* messages, int count, int* done) {
+  // False when the call is not there, or does not serve: errno tells nothing then. Its type is as
+  // the comment above has it, and nobody's declaration: the sanitizer would want one that is
+  // shared.
+#ifdef __clang__
+  __attribute__((no_sanitize("undefined")))
+#endif
+  bool
+  Try(int fd, MessageX* messages, int count, int* done) {
     if (call_ == nullptr) return false;
     ssize_t result;
     do {
