@@ -52,7 +52,9 @@ class DatagramReceiver {
   ~DatagramReceiver();
 
   // Receives up to `count` (kMost at the most) without waiting. Returns how many, or -1 with errno.
-  int Receive(int fd, Datagram* datagrams, int count);
+  // `with_senders`: their credentials, of a socket that nobody else holds. Who has the other end of
+  // a pair may hold ours as well, and choose by it what comes beside a datagram.
+  int Receive(int fd, Datagram* datagrams, int count, bool with_senders);
 
  private:
   struct Headers;

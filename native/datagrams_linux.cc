@@ -6,8 +6,8 @@
 namespace vmbridge {
 
 namespace {
-// Room for the sender's credentials and nothing more: descriptors that somebody passes along do not
-// fit, and the kernel lets go of them.
+// Room for the sender's credentials, which come first, and nothing more: descriptors that somebody
+// passes along do not fit, and the kernel lets go of them.
 constexpr size_t kControl = CMSG_SPACE(sizeof(struct ucred));
 }  // namespace
 
@@ -19,7 +19,7 @@ struct DatagramReceiver::Headers {
 DatagramReceiver::DatagramReceiver() : headers_(std::make_unique<Headers>()) {}
 DatagramReceiver::~DatagramReceiver() = default;
 
-int DatagramReceiver::Receive(int fd, Datagram* datagrams, int count) {
+int DatagramReceiver::Receive(int fd, Datagram* datagrams, int count, bool with_senders) {
   for (int i = 0; i < count; i++) {
     struct msghdr& header = headers_->messages[i].msg_hdr;
     header = {};
@@ -27,6 +27,7 @@ int DatagramReceiver::Receive(int fd, Datagram* datagrams, int count) {
     header.msg_namelen = sizeof datagrams[i].from.name;
     header.msg_iov = datagrams[i].pieces;
     header.msg_iovlen = 2;
+    if (!with_senders) continue;
     header.msg_control = headers_->control[i];
     header.msg_controllen = kControl;
   }

@@ -36,6 +36,7 @@ size_t QueuedLength(const EgressQueue& queue, size_t at) {
 
 bool IsGone(int error) {
   switch (error) {
+    case EACCES:
     case ECONNREFUSED:
     case ECONNRESET:
     case ENOENT:
@@ -95,6 +96,7 @@ void DgramIo::OpenPeer(const Napi::CallbackInfo& info, const Napi::Object& sourc
     return;
   }
   bound_fd_ = socket->bound_fd();
+  uid_ = socket->arriving_uid();
   int fd = OpenWay();
   if (fd < 0) {
     ThrowSystemError(env, errno, "connect");
@@ -114,15 +116,18 @@ DgramIo::~DgramIo() { Release(); }
 void DgramIo::OnRelease() {
   queue_.Clear();
   queued_frames_ = 0;
+  place_.Forget();
   if (socket_ != nullptr) socket_->Remove(peer_.Key(), this);
   socket_ = nullptr;
 }
 
 int DgramIo::OpenWay() {
-  int fd = ConnectDatagram(peer_);
+  int fd = place_.Find(peer_, uid_) ? ConnectDatagram(place_) : -1;
   is_tied_ = fd < 0 && errno == EPERM && bound_fd_ >= 0;
   is_settled_ = false;
-  return is_tied_ ? fcntl(bound_fd_, F_DUPFD_CLOEXEC, 0) : fd;
+  if (is_tied_) return fcntl(bound_fd_, F_DUPFD_CLOEXEC, 0);
+  place_.Forget();
+  return fd;
 }
 
 bool DgramIo::ReopenWay() {
@@ -147,11 +152,8 @@ DgramIo::Way DgramIo::SendSome(const Outgoing* datagrams, int count, int* done, 
   bool reopened = false;
   while (*done < count) {
     int most = std::min(count - *done, kMostOutgoing);
-    // By address each time the way is found anew, so it is looked at anew.
-    bool is_by_address = is_tied_ && !is_settled_;
-    int sent = !is_by_address          ? SendDatagrams(fd_, datagrams + *done, most, nullptr)
-               : IsSocketItself(peer_) ? SendDatagrams(fd_, datagrams + *done, most, &peer_)
-                                       : -1;
+    int sent = SendDatagrams(fd_, datagrams + *done, most,
+                             is_tied_ && !is_settled_ ? &place_.name() : nullptr);
     if (sent > 0) {
       *done += sent;
       is_exhausted_ = false;
@@ -276,7 +278,13 @@ void DgramIo::Drain() {
     }
     if (used > 0) queue_.Consume(used);
     queued_frames_ -= done;
-    if (way == Way::kWait) break;
+    if (way == Way::kWait) {
+      // Room was said to be, and there is none: a VM that is tied no more has a queue of its own
+      // that is full, of which a socket tells that is connected to it.
+      bool is_untied = done == 0 && is_tied_ && !is_settled_;
+      if (is_untied && !ReopenWay() && IsGone(errno)) SayGone();
+      break;
+    }
     if (way == Way::kDropped) DropQueue(kDropTxFull);
     if (way == Way::kGone) SayGone();
   }
@@ -336,7 +344,7 @@ void DgramIo::OnReady(int events, bool failed) {
 
 void DgramIo::ReceivePair(Napi::Env env) {
   DgramReader& reader = env.GetInstanceData<Environment>()->dgram_reader;
-  int count = reader.Receive(fd_, run_, run_capacity_, longest_);
+  int count = reader.Receive(fd_, run_, run_capacity_, longest_, false);
   if (count < 0) {
     if (errno != EAGAIN && errno != EWOULDBLOCK) End(env, Uv().err_name(-errno));
     return;
@@ -385,14 +393,17 @@ Napi::Value DgramIo::IsTied(const Napi::CallbackInfo& info) {
 }
 
 void DgramIo::Settle(const Napi::CallbackInfo&) {
-  if (!open() || !is_tied_ || is_settled_ || !socket_->IsOnlyUser(*this)) return;
-  is_settled_ =
-      connect(fd_, reinterpret_cast<const struct sockaddr*>(&peer_.name), peer_.length) == 0;
+  if (!open() || !is_tied_ || is_settled_ || socket_ == nullptr || !socket_->IsOnlyUser(*this))
+    return;
+  const UnixAddress& to = place_.name();
+  is_settled_ = connect(fd_, reinterpret_cast<const struct sockaddr*>(&to.name), to.length) == 0;
+  if (is_settled_) place_.Forget();
 }
 
 void DgramIo::Check(const Napi::CallbackInfo& info) {
   if (!open() || is_pair_) return;
-  int fd = ConnectDatagram(peer_);
+  PeerPlace place;
+  int fd = place.Find(peer_, uid_) ? ConnectDatagram(place) : -1;
   if (fd >= 0) {
     close(fd);
   } else if (IsGone(errno)) {

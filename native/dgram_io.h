@@ -24,6 +24,7 @@
 #include "datagrams.h"
 #include "egress_queue.h"
 #include "run_io.h"
+#include "unix_datagram.h"
 
 namespace vmbridge {
 
@@ -46,7 +47,12 @@ class DgramIo : public Napi::ObjectWrap<DgramIo>, private RunIo {
   void CountTooBig();
   // The peer's frames come by another of the socket's descriptors now: it was started anew.
   void MoveTo(int bound_fd);
-  void Forget() { socket_ = nullptr; }
+  void Forget() {
+    socket_ = nullptr;
+    ForgetBound();
+  }
+  // The descriptor that the peer's frames came by is closed: its number is another's soon.
+  void ForgetBound() { bound_fd_ = -1; }
   // Which descriptor of the bound socket the peer's frames come by.
   int bound_fd() const { return bound_fd_; }
   bool is_tied() const { return is_tied_; }
@@ -93,6 +99,9 @@ class DgramIo : public Napi::ObjectWrap<DgramIo>, private RunIo {
   DgramSocket* socket_ = nullptr;
   int bound_fd_ = -1;
   UnixAddress peer_;
+  // Who was heard from there, and where that is while it is sent to by address.
+  int64_t uid_ = -1;
+  PeerPlace place_;
   EgressQueue queue_;
   int64_t queued_frames_ = 0;
 };

@@ -13,7 +13,8 @@ constexpr char kGreeting[] = {'V', 'F', 'K', 'T'};
 constexpr size_t kTail = kLengthBytes + kMaxFrame;
 }  // namespace
 
-int DgramReader::Receive(int fd, uint8_t* run, size_t run_capacity, size_t longest) {
+int DgramReader::Receive(int fd, uint8_t* run, size_t run_capacity, size_t longest,
+                         bool with_senders) {
   if (rests_ == nullptr) {
     rests_ = {static_cast<uint8_t*>(malloc(DatagramReceiver::kMost * kMaxFrame)), free};
     if (rests_ == nullptr) {
@@ -30,7 +31,7 @@ int DgramReader::Receive(int fd, uint8_t* run, size_t run_capacity, size_t longe
     datagrams_[i].pieces[0] = {run + i * slot_bytes() + kLengthBytes, longest_};
     datagrams_[i].pieces[1] = {rests_.get() + i * kMaxFrame, kMaxFrame};
   }
-  int received = receiver_.Receive(fd, datagrams_.data(), static_cast<int>(slots));
+  int received = receiver_.Receive(fd, datagrams_.data(), static_cast<int>(slots), with_senders);
   for (int i = 0; i < received; i++) {
     // An empty datagram becomes a runt, which the switch drops and counts.
     size_t length = std::max<size_t>((*this)[i].length, 1);

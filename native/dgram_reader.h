@@ -19,7 +19,8 @@ class DgramReader {
 
   // Receives what waits into `run`, in slots for frames of `longest` bytes (a length before each),
   // and less where the run has no more room. Returns how many, or -1 with errno.
-  int Receive(int fd, uint8_t* run, size_t run_capacity, size_t longest);
+  // `with_senders` as DatagramReceiver has it.
+  int Receive(int fd, uint8_t* run, size_t run_capacity, size_t longest, bool with_senders);
 
   // Of the last batch, valid until the next.
   const Datagram& operator[](int i) const { return datagrams_[static_cast<size_t>(i)]; }

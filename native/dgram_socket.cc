@@ -68,7 +68,6 @@ DgramSocket::Bound::~Bound() {
 
 bool DgramSocket::Bind(Napi::Env env, int fd) {
   auto bound = std::make_unique<Bound>(this, fd);
-  AskForSenders(fd);
   if (!bound->Start(env)) {
     int error = errno;
     bound->fd = -1;  // stays the caller's
@@ -103,10 +102,14 @@ void DgramSocket::Remove(const std::string& key, DgramIo* io) {
 void DgramSocket::CloseUnused() {
   if (is_receiving_) return;
   auto is_unused = [this](const std::unique_ptr<Bound>& bound) {
-    return bound->fd != current_ &&
-           std::none_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
-             return peer.second->is_tied() && peer.second->bound_fd() == bound->fd;
-           });
+    if (bound->fd == current_) return false;
+    for (const auto& [key, io] : peers_) {
+      if (io->is_tied() && io->bound_fd() == bound->fd) return false;
+    }
+    for (const auto& [key, io] : peers_) {
+      if (io->bound_fd() == bound->fd) io->ForgetBound();
+    }
+    return true;
   };
   bounds_.erase(std::remove_if(bounds_.begin(), bounds_.end(), is_unused), bounds_.end());
 }
@@ -130,7 +133,17 @@ DgramIo* DgramSocket::Meet(Napi::Env env, const Datagram& sender, const std::str
     ignored_++;
     return nullptr;
   }
+  // Who is gone already is no reason to keep the others waiting: such senders cost nothing to make.
+  PeerPlace place;
+  int fd = place.Find(sender.from, sender.uid) ? ConnectDatagram(place) : -1;
+  if (fd >= 0) {
+    close(fd);
+  } else if (errno == ENOENT || errno == ECONNREFUSED) {
+    ignored_++;
+    return nullptr;
+  }
   met_++;
+  arriving_uid_ = sender.uid;
   Napi::HandleScope scope(env);
   napi_value address = WriteAddress(env, sender.from);
   if (address == nullptr) return nullptr;
@@ -139,6 +152,7 @@ DgramIo* DgramSocket::Meet(Napi::Env env, const Datagram& sender, const std::str
                  Napi::Number::New(env, static_cast<double>(sender.pid)),
                  Napi::Number::New(env, static_cast<double>(sender.uid)),
                  Napi::Number::New(env, static_cast<double>(sender.gid))});
+  arriving_uid_ = -1;
   DgramIo* io = current_ < 0 ? nullptr : Find(key);
   if (io == nullptr) meet_again_ = now + kQuietAfterRefusal;
   return io;
@@ -149,7 +163,7 @@ void DgramSocket::Receive(Bound& bound) {
   Napi::HandleScope scope(env);
   [[maybe_unused]] Napi::Value self = Value();  // keeps this object while JavaScript may drop it
   DgramReader& reader = env.GetInstanceData<Environment>()->dgram_reader;
-  int count = reader.Receive(bound.fd, run_, run_capacity_, longest_);
+  int count = reader.Receive(bound.fd, run_, run_capacity_, longest_, true);
   if (count < 0) {
     if (errno == EAGAIN || errno == EWOULDBLOCK) return;
     bound.Look(false);

@@ -40,6 +40,8 @@ class DgramSocket : public Napi::ObjectWrap<DgramSocket> {
   bool IsOnlyUser(const DgramIo& io) const;
   // The descriptor by which the peer that onPeer is asked about was heard, else the present one.
   int bound_fd() const { return arriving_ >= 0 ? arriving_ : current_; }
+  // Of the sender that onPeer is asked about; -1 when that is not known.
+  int64_t arriving_uid() const { return arriving_uid_; }
 
  private:
   struct Bound : Handler {
@@ -55,7 +57,7 @@ class DgramSocket : public Napi::ObjectWrap<DgramSocket> {
   void Replace(const Napi::CallbackInfo& info);
   void Resume(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo&) { Release(); }
-  // Senders that were not asked about: they came too fast, or have no address.
+  // Senders that were not asked about: they came too fast, were gone at once, or have no address.
   Napi::Value Ignored(const Napi::CallbackInfo& info);
 
   bool Bind(Napi::Env env, int fd);
@@ -68,6 +70,7 @@ class DgramSocket : public Napi::ObjectWrap<DgramSocket> {
   std::vector<std::unique_ptr<Bound>> bounds_;
   int current_ = -1;
   int arriving_ = -1;
+  int64_t arriving_uid_ = -1;
   bool is_receiving_ = false;
   std::unordered_map<std::string, DgramIo*> peers_;
   uint8_t* run_ = nullptr;

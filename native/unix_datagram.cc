@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -87,6 +88,8 @@ Napi::Value BindDatagram(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   int fd = NewDatagramSocket();
   if (fd < 0) return Throw(env, errno, "socket");
+  // Before anybody can send: of what came earlier the kernel would not know who sent it.
+  AskForSenders(fd);
   const char* failed = BindWithRights(fd, info[0].ToString().Utf8Value(),
                                       static_cast<mode_t>(info[1].ToNumber().Uint32Value()),
                                       info[2].ToNumber().Int64Value());
@@ -122,21 +125,46 @@ bool SendWithDescriptor(int stream, int fd, int flags) {
   return sendmsg(stream, &message, flags) == static_cast<ssize_t>(sizeof kDatagrams);
 }
 
-bool IsSocketItself(const UnixAddress& address) {
-  if (!address.IsPath()) return true;
+bool PeerPlace::Find(const UnixAddress& peer, [[maybe_unused]] int64_t uid) {
+  Forget();
+  name_ = peer;
+  if (!peer.IsPath()) return true;
   struct stat found;
-  if (lstat(address.Key().c_str(), &found) != 0) return false;
-  if (S_ISSOCK(found.st_mode)) return true;
-  errno = ENOTSOCK;
-  return false;
+#ifdef O_PATH
+  fd_ = open(peer.Key().c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd_ < 0 || fstat(fd_, &found) != 0) return false;
+#else
+  if (lstat(peer.Key().c_str(), &found) != 0) return false;
+#endif
+  if (!S_ISSOCK(found.st_mode)) {
+    errno = ENOTSOCK;
+    return false;
+  }
+#ifdef O_PATH
+  if (uid > 0 && found.st_uid != static_cast<uid_t>(uid)) {
+    errno = EACCES;
+    return false;
+  }
+  name_ = {};
+  name_.name.sun_family = AF_UNIX;
+  int length = snprintf(name_.name.sun_path, sizeof name_.name.sun_path, "/proc/self/fd/%d", fd_);
+  name_.length = static_cast<socklen_t>(kBeforePath + static_cast<size_t>(length) + 1);
+#endif
+  return true;
 }
 
-int ConnectDatagram(const UnixAddress& peer) {
-  if (!IsSocketItself(peer)) return -1;
+void PeerPlace::Forget() {
+  int error = errno;
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+  errno = error;
+}
+
+int ConnectDatagram(const PeerPlace& place) {
   int fd = NewDatagramSocket();
   if (fd < 0) return -1;
-  if (connect(fd, reinterpret_cast<const struct sockaddr*>(&peer.name), peer.length) == 0)
-    return fd;
+  const UnixAddress& to = place.name();
+  if (connect(fd, reinterpret_cast<const struct sockaddr*>(&to.name), to.length) == 0) return fd;
   int error = errno;
   close(fd);
   errno = error;

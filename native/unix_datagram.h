@@ -24,12 +24,31 @@ constexpr char kDatagrams[] = {'D', 'G', 'R', 'M'};
 // Sends that word with a descriptor.
 bool SendWithDescriptor(int stream, int fd, int flags);
 
-// Whether an address leads to a socket through no symbolic link as the last part of a path: who may
-// remove his socket may lay one in its place. False with errno.
-bool IsSocketItself(const UnixAddress& address);
+// Where a peer's address led when it was looked for. The address is what the peer says it is, and
+// who may change a folder of the path can have it lead elsewhere: to a socket that is not for him,
+// and that a daemon of root's may send to. So on Linux the file is held, which has to be the
+// peer's, and not looked for again. Elsewhere it is not a symbolic link at the moment of the look.
+class PeerPlace {
+ public:
+  PeerPlace() = default;
+  PeerPlace(const PeerPlace&) = delete;
+  PeerPlace& operator=(const PeerPlace&) = delete;
+  ~PeerPlace() { Forget(); }
 
-// A socket of no address that is connected to `peer`, which must be a socket itself; -1 with errno.
-int ConnectDatagram(const UnixAddress& peer);
+  // `uid`: the user who sent from there, -1 when that is not known. False with errno: ENOTSOCK,
+  // EACCES for a socket of another user's (root may send from any), or what open(2) says.
+  bool Find(const UnixAddress& peer, int64_t uid);
+  void Forget();
+  // To send or connect to; valid until Forget.
+  const UnixAddress& name() const { return name_; }
+
+ private:
+  int fd_ = -1;
+  UnixAddress name_;
+};
+
+// A socket of no address that is connected to a place; -1 with errno.
+int ConnectDatagram(const PeerPlace& place);
 
 // An address as bytes for JavaScript (UnixAddress::Key), and back. Null in an environment that is
 // about to end: a worker that was terminated within a batch.

@@ -90,12 +90,19 @@ bool FillAddress(const std::string& path, struct sockaddr_un* address) {
 const char* BindWithRights(int fd, const std::string& path, mode_t mode, int64_t gid) {
   struct sockaddr_un address;
   if (!FillAddress(path, &address)) return "bind";
+#ifdef __linux__
+  // The file gets the mode that the socket has. An umask is for every thread, and would be on the
+  // files that others make at this moment.
+  if (fchmod(fd, 0) != 0) return "chmod";
+  if (bind(fd, reinterpret_cast<struct sockaddr*>(&address), sizeof address) != 0) return "bind";
+#else
   mode_t before = umask(0777);
   int bound = bind(fd, reinterpret_cast<struct sockaddr*>(&address), sizeof address);
   int bind_error = errno;
   umask(before);
   errno = bind_error;
   if (bound != 0) return "bind";
+#endif
   const char* failed = nullptr;
   // Of the socket and of nothing that a link leads to: in a folder of another's, that one may put a
   // link in its place.

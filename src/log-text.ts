@@ -39,7 +39,10 @@ export function describe(entry: LogEntry): string {
       ([name, value]) =>
         !HIDDEN.has(name) && !(Array.isArray(value) ? value.length > 0 && value.every(says) : says(value)),
     )
-    .map(([name, value]) => ` ${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .map(
+      ([name, value]) =>
+        ` ${name}=${typeof value === 'string' ? value.replaceAll('\n', '?') : JSON.stringify(value)}`,
+    )
     .join('')
   return `${message}${fields}${stackOf(entry['err'])}`
 }

@@ -39,6 +39,10 @@ t.test('a field whose value only looks like a part of the message is shown', asy
   t.equal(pretty(line({ vips: [], msg: 'none' })), `${clock} INFO  none vips=[]\n`)
 })
 
+t.test('a field of a guest`s or user`s choice makes no line of its own', async t => {
+  t.equal(pretty(line({ key: 'a\nb', msg: 'x' })), `${clock} INFO  x key=a?b\n`)
+})
+
 t.test('every level has its name', async t => {
   const numbers = [10, 20, 30, 40, 50, 60]
   const names = numbers.map(level => pretty(line({ level, msg: 'x' })).split(' ')[1])

@@ -78,7 +78,8 @@ const FRESH = '.new'
 export function renewSocket(claimed: ClaimedSocket, rights: SocketRights): ClaimedSocket {
   const { path } = claimed
   const fresh = `${path}${FRESH}`
-  const unlock = lockFolder(path)
+  // Not waiting: who may read the folder may hold it, and the whole switch would wait.
+  const unlock = lockFolder(path, 0)
   let fd: number | undefined
   try {
     if (!claimed.isThere()) throw new BridgeError('ERR_SOCKET', `${path} is another's by now`)
@@ -127,13 +128,16 @@ function isSame(path: string, made: Stats): boolean {
   return now.ino === made.ino && now.dev === made.dev
 }
 
-/** Holds the folder of `path` for this process. Returns what lets it go; throws a system error. */
-export function lockFolder(path: string): () => void {
+/**
+ * Holds the folder of `path` for this process, or goes on without when another has it for longer than `patience` ms.
+ * Returns what lets it go; throws a system error.
+ */
+export function lockFolder(path: string, patience = LOCK_PATIENCE): () => void {
   const folder = dirname(path)
   const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
   const wait = new Int32Array(new SharedArrayBuffer(4))
   for (let waited = 0; !tryLock(fd); waited += LOCK_INTERVAL) {
-    if (waited >= LOCK_PATIENCE) break
+    if (waited >= patience) break
     Atomics.wait(wait, 0, 0, LOCK_INTERVAL)
   }
   return () => closeSync(fd)

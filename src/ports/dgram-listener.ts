@@ -24,7 +24,7 @@ export interface DgramListenerOptions extends SocketRights {
    */
   onPeer: (source: DgramPeer, address: string, peer: Credentials | undefined) => DgramPort
   onRefused: OnRefused
-  /** VMs that come from now on share a socket, so one that does not read holds up the others. Called once. */
+  /** Called once: from now on VMs that connect to the path share one socket, and wait for one another. */
   onShared: (reason: string) => void
 }
 
@@ -96,7 +96,7 @@ export class DgramListener {
     const ignored = this.#socket?.ignored() ?? 0
     if (ignored > this.#ignored) {
       this.#refusals.add(
-        'frames came from a socket without an address (bind it to a path of its own, to be answered), or from too many at once',
+        'frames came from a socket without an address (bind it to a path of its own, to be answered), from one that was gone at once, or from too many',
       )
     }
     this.#ignored = ignored
@@ -117,12 +117,12 @@ export class DgramListener {
 
   /** Where that cannot be (the path has no room for a longer one, or the rights are gone), VMs share the socket. */
   #renew(socket: DgramSocket): void {
-    if (this.#isShared) return
     try {
       const fresh = renewSocket(this.#claimed, this.#options)
       socket.replace(fresh.fd)
       this.#claimed = fresh
     } catch (error) {
+      if (this.#isShared) return
       this.#isShared = true
       this.#options.onShared(error instanceof Error ? error.message : String(error))
     }
