@@ -50,6 +50,8 @@ function probe({ port, io }: DgramPort): void {
 }
 
 function isAlive(pid: number): boolean {
+  // Of a process in another PID namespace no number is known.
+  if (pid <= 0) return false
   try {
     process.kill(pid, 0)
     return true
