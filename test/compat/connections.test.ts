@@ -91,14 +91,18 @@ t.test('connect-and-close 1000 times: no descriptor or memory growth', { skip },
       await child.waitForLine(/^INFO \| Closing a connection/, { count, timeoutMs: 60_000 })
     }
   }
-  // What a process has after its first thousand it keeps.
   await churn(1000)
-  const before = { descriptors: descriptors(), resident: resident() }
-  await churn(1000)
-  t.equal(descriptors(), before.descriptors)
-  // A port has some 8 KiB of lists: a thousand that stayed would be 8 MiB.
-  const grown = resident() - before.resident
-  t.ok(grown < 6 * 1024, `${grown} KiB`)
+  const before = descriptors()
+  // A port has some 8 KiB of lists: a thousand that stayed would be 8 MiB, of each thousand. What a process keeps of its
+  // own accord it has at some time.
+  const grown: number[] = []
+  do {
+    const resident0 = resident()
+    await churn(1000)
+    grown.push(resident() - resident0)
+  } while (grown.at(-1)! >= 4 * 1024 && grown.length < 8)
+  t.equal(descriptors(), before)
+  t.ok(grown.at(-1)! < 4 * 1024, `${grown.join(', ')} KiB`)
 })
 
 t.test('the DHCP range is vmnet’s: behind the gateway, up to dhcp-end', { skip }, async t => {
