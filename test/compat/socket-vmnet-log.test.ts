@@ -90,7 +90,7 @@ t.test('one line an entry: no newline inside, and nothing that a terminal obeys'
   t.equal(lines({ event: 'x', msg: 'first\n\n  second\n' }), 'INFO | first second\n')
   t.equal(
     lines({ event: 'x', msg: 'said', hostname: 'a\nERROR| b\r\u001b[31m' }),
-    'INFO | said hostname=a ERROR| b??[31m\n',
+    'INFO | said hostname=a?ERROR| b??[31m\n',
   )
   t.equal(lineOf('ERROR', 'a\rb\n'), 'ERROR| a?b\n')
 })

@@ -151,7 +151,8 @@ t.test('a folder that is not there is named, with the command that makes it', as
     ['--socket', join(folder, 's'), '--control', join(folder, 'c'), '--pidfile', join(missing, 'p')],
   ]
   for (const places of cases) {
-    const { status, stderr } = await vmbridge(['daemon', ...places, ...NO_UPLINK, '--no-dhcp'])
+    const state = ['--state-dir', join(folder, 'd')]
+    const { status, stderr } = await vmbridge(['daemon', ...places, ...state, ...NO_UPLINK, '--no-dhcp'])
     t.equal(status, 1)
     t.match(
       stderr,
