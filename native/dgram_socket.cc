@@ -20,11 +20,13 @@ constexpr size_t kShortestFrame = 14;
 }  // namespace
 
 Napi::Function DgramSocket::Define(Napi::Env env) {
-  Napi::Function constructor = DefineClass(env, "DgramSocket",
-                                           {InstanceMethod("replace", &DgramSocket::Replace),
-                                            InstanceMethod("resume", &DgramSocket::Resume),
-                                            InstanceMethod("ignored", &DgramSocket::Ignored),
-                                            InstanceMethod("close", &DgramSocket::Close)});
+  Napi::Function constructor =
+      DefineClass(env, "DgramSocket",
+                  {InstanceMethod("replace", &DgramSocket::Replace),
+                   InstanceMethod("isByPresent", &DgramSocket::IsByPresent),
+                   InstanceMethod("resume", &DgramSocket::Resume),
+                   InstanceMethod("ignored", &DgramSocket::Ignored),
+                   InstanceMethod("close", &DgramSocket::Close)});
   env.GetInstanceData<Environment>()->dgram_socket = Napi::Persistent(constructor);
   return constructor;
 }
@@ -82,6 +84,10 @@ bool DgramSocket::Bind(Napi::Env env, int fd) {
 void DgramSocket::Replace(const Napi::CallbackInfo& info) {
   if (current_ < 0) return;
   if (Bind(info.Env(), info[0].ToNumber().Int32Value())) CloseUnused();
+}
+
+Napi::Value DgramSocket::IsByPresent(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), current_ >= 0 && arriving_ == current_);
 }
 
 void DgramSocket::Resume(const Napi::CallbackInfo&) {

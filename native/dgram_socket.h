@@ -55,6 +55,8 @@ class DgramSocket : public Napi::ObjectWrap<DgramSocket> {
   };
 
   void Replace(const Napi::CallbackInfo& info);
+  // Within onPeer: whether the stranger was heard by the present descriptor.
+  Napi::Value IsByPresent(const Napi::CallbackInfo& info);
   void Resume(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo&) { Release(); }
   // Senders that were not asked about: they came too fast, were gone at once, or have no address.

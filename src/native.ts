@@ -58,6 +58,8 @@ export interface DgramIo extends RunIo {
 export interface DgramSocket {
   /** Takes what comes later by another descriptor, which is owned from here on; those who know the old one keep it. */
   replace(fd: number): void
+  /** Within onPeer: whether the stranger came by the present descriptor. */
+  isByPresent(): boolean
   /** Reads again, after onUnread. */
   resume(): void
   /** Datagrams of strangers that onPeer was not asked about: without an address, or too many. */

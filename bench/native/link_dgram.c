@@ -33,6 +33,8 @@ void link_open(struct link* link, const char* path) {
   if (connect(link->fd, (struct sockaddr*)&there, sizeof there) < 0)
     fail("%s: %s", path, strerror(errno));
   if (send(link->fd, "VFKT", 4, MSG_NOSIGNAL) != 4) fail("%s: %s", path, strerror(errno));
+  // No two VMs start in the same moment: the next one meets a fresh socket.
+  usleep(20 * 1000);
   datagrams_open(link);
 }
 

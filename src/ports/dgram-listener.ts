@@ -107,7 +107,8 @@ export class DgramListener {
       const made = this.#options.onPeer(source, addressText(source.address), peer)
       this.#ports.add(made)
       if (!made.io.isTied()) return
-      this.#renew(source.socket)
+      // One that came by an older socket leaves the present one to those who have connected to it and said nothing yet.
+      if (source.socket.isByPresent()) this.#renew(source.socket)
       // Who greets does so at once, so another that came by the same socket has been heard by then. Of others nobody knows.
       if (greeted) setTimeout(() => made.io.settle(), SETTLE_AFTER).unref()
     } catch (error) {

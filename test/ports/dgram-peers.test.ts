@@ -114,6 +114,39 @@ for (const kind of KINDS) {
   })
 }
 
+t.test(
+  'VMs that start in one moment: who comes by the fresh socket and is silent yet is not cut off',
+  { skip },
+  async t => {
+    const bench = new DgramBench(t)
+    const sender = bench.tester()
+    const [first, second] = [await bench.bind(), await bench.bind()]
+    // Both wait at the same socket for the first reading.
+    for (const peer of [first, second]) {
+      await peer.tie(bench.path)
+      await peer.send([frame({ seed: 1 })])
+    }
+    const inodes = new Set([lstatSync(bench.path).ino])
+    const table = fs as unknown as Record<string, (...args: unknown[]) => unknown>
+    const original = table['renameSync']
+    table['renameSync'] = (...args) => {
+      const result = original(...args)
+      inodes.add(lstatSync(bench.path).ino)
+      return result
+    }
+    syncBuiltinESMExports()
+    t.teardown(() => {
+      table['renameSync'] = original
+      syncBuiltinESMExports()
+    })
+    bench.start()
+    for (const peer of [first, second]) await bench.portOf(peer)
+    t.equal(inodes.size, 2, 'the first has a fresh one put there, and the second, by the older one, none')
+    bench.inject(sender, numbered(1))
+    for (const peer of [first, second]) t.same((await peer.receive(1)).map(numberOf), [1])
+  },
+)
+
 t.test('the path leads to a socket at every moment, and nothing else stays beside it', { skip }, async t => {
   const bench = new DgramBench(t).start()
   const table = fs as unknown as Record<string, (...args: unknown[]) => unknown>
