@@ -8,8 +8,11 @@
  *   GET    /v1/reservations          ReservationList
  *   POST   /v1/reservations          201 and ReservationAdded; takes ReservationRecord as JSON, at most 64 KiB
  *   DELETE /v1/reservations/WHICH    ReservationRemoved; WHICH is an IP, MAC, client identifier or name
+ *   GET    /v1/networks              NetworkList
+ *   POST   /v1/networks              201 and NetworkEnsured; takes NetworkWanted as JSON
+ *   DELETE /v1/networks/NAME         NetworkRemoved
  *
- * All but status take `?network=NAME`; without it a daemon's only network is meant. What fails answers
+ * Leases and reservations take `?network=NAME`; without it a daemon's only network is meant. What fails answers
  * ControlErrorBody with 400, 403, 404, 405, 409, 413 or 500. One request a connection: it is closed after the answer.
  */
 
@@ -170,6 +173,8 @@ export interface ReservationRecord {
   name?: string
   /** What it is told that its name is. */
   hostname?: string
+  /** What it is told in place of the network's own options, each as --dhcp-option takes it: `mtu=1450`. */
+  options?: string[]
 }
 
 export interface ReservationList {
@@ -189,6 +194,60 @@ export interface ReservationRemoved {
   removed: ReservationRecord
 }
 
+/** Who answers DHCP on a network that is made on demand. */
+export type DhcpMode =
+  /** The built-in server leases a range, and what is reserved. */
+  | 'pool'
+  /** The built-in server answers for reservations as talosctl's does, and everybody else gets silence. */
+  | 'answer'
+  /** Another server, behind the uplink or a port: DHCP is like any other frame. */
+  | 'passthrough'
+
+export interface NetworkWanted {
+  /** The gateway with the length of the prefix, as in `10.5.0.1/24`: by that the network is known. */
+  gateway: string
+  /** Made up from the gateway where none is given. */
+  name?: string
+  /** `shared` where nothing is said: the host is the gateway. */
+  mode?: 'shared' | 'host'
+  /** `pool` where nothing is said. */
+  dhcp?: DhcpMode
+  /** Bytes of an IP packet; 1500 where nothing is said. */
+  mtu?: number
+  /** Seconds to wait for the first VM, at most a day; 30 where nothing is said. */
+  wait?: number
+}
+
+/** One of the networks of a daemon, in short. */
+export interface NetworkSummary {
+  name: string
+  /** `standing`: of the command line or the file. `demand`: goes with its last port. */
+  kind: 'standing' | 'demand'
+  sockets: string[]
+  /** Not there where the network is a LAN with a gateway of its own. */
+  gateway?: string
+  uplink: UplinkStatus
+  dhcp: DhcpMode
+  /** VMs that are plugged in. */
+  ports: number
+  /** Of a network on demand without a VM: when it goes, ISO 8601. */
+  until?: string
+}
+
+export interface NetworkList {
+  networks: NetworkSummary[]
+}
+
+export interface NetworkEnsured {
+  network: NetworkSummary
+  /** False where it was there. */
+  isNew: boolean
+}
+
+export interface NetworkRemoved {
+  removed: NetworkSummary
+}
+
 /** The process at the other end, as the kernel knew it when it connected; a number it did not know is -1. */
 export interface Peer {
   pid: number
@@ -202,6 +261,14 @@ export interface ControlHandlers {
   status(): DaemonStatus
   /** The DHCP side of the network of that name, or of the only one. */
   dhcp(network: string | undefined): DhcpHandlers
+}
+
+/** What comes from outside has been found to have the right form, not to make sense. */
+export interface NetworkHandlers {
+  list(): NetworkList
+  /** The network of that gateway, made if it is not there: with a port or the wait, whichever is longer, it stays. */
+  ensure(wanted: NetworkWanted, peer: Peer): Promise<NetworkEnsured>
+  remove(name: string, peer: Peer): Promise<NetworkRemoved>
 }
 
 /** `which` is as it came from outside; a change has been found to be allowed. */

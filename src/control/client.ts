@@ -10,6 +10,10 @@ import type {
   DaemonStatus,
   LeaseList,
   LeaseRelease,
+  NetworkEnsured,
+  NetworkList,
+  NetworkRemoved,
+  NetworkWanted,
   ReservationAdded,
   ReservationList,
   ReservationRecord,
@@ -66,6 +70,21 @@ export class ControlClient {
   unreserve(which: string, network?: string): Promise<ReservationRemoved> {
     const path = `/v1/reservations/${encodeURIComponent(which)}`
     return this.#ask({ method: 'DELETE', path, network }, has<ReservationRemoved>({ removed: 'object' }))
+  }
+
+  networks(): Promise<NetworkList> {
+    return this.#ask({ path: '/v1/networks' }, has<NetworkList>({ networks: 'array' }))
+  }
+
+  /** Makes the network of that gateway where it is not there yet. */
+  ensureNetwork(wanted: NetworkWanted): Promise<NetworkEnsured> {
+    const question: Question = { method: 'POST', path: '/v1/networks', body: wanted }
+    return this.#ask(question, has<NetworkEnsured>({ network: 'object' }))
+  }
+
+  removeNetwork(name: string): Promise<NetworkRemoved> {
+    const path = `/v1/networks/${encodeURIComponent(name)}`
+    return this.#ask({ method: 'DELETE', path }, has<NetworkRemoved>({ removed: 'object' }))
   }
 
   #ask<T>(

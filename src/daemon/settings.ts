@@ -41,6 +41,8 @@ export interface NetworkSettings {
   gateway: Cidr
   /** Undefined: no built-in DHCP server, and no guard. */
   dhcp?: DhcpSettings
+  /** In place of `dhcp`: the guard, and answers for what is reserved, as talosctl's own DHCP server has them. */
+  answers?: true
   /** Bytes of an IP packet. */
   mtu: number
   stateDir: string

@@ -10,11 +10,24 @@ import type { Switch } from '../switch/switch.js'
 
 /** `auto`: what joins the host where this system and user can have it (vmnet on macOS), else none, saying what is missing. */
 export type UplinkChoice =
-  | { kind: 'auto'; vmnet?: VmnetChoice | undefined }
+  | { kind: 'auto'; vmnet?: VmnetChoice | undefined; mode?: TapMode }
   | { kind: 'none' }
-  | { kind: 'tap'; name?: string }
+  | TapChoice
   | { kind: 'socket'; path: string }
   | VmnetChoice
+
+/** As vmnet has them. `host` is the TAP with the gateway's address; `shared` that, and the way out for VMs. */
+export type TapMode = 'host' | 'shared' | 'bridged'
+
+export interface TapChoice {
+  kind: 'tap'
+  /** Of the device; the kernel numbers it where nothing is said. */
+  name?: string
+  /** `host` where nothing is said. */
+  mode?: TapMode
+  /** The bridge of the host to join, in bridged mode. */
+  interface?: string
+}
 
 /** What of vmnet.framework is asked for; the gateway and the MTU are the network's. */
 export interface VmnetChoice {
