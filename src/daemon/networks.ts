@@ -329,17 +329,16 @@ export class Networks {
   async #end(entry: Demanded): Promise<void> {
     const { name } = entry.network.settings
     const { log } = this.#options
+    let failure: unknown
     try {
       await this.#close(entry)
-      log.info(
-        { event: 'network.down', network: name },
-        `the network ${name} is down, and nothing is left of it`,
-      )
     } catch (error) {
-      const line = `the network ${name} did not stop as it should: what is left is not taken down`
-      log.error({ event: 'network.down', network: name, err: error }, line)
+      failure = error
     }
     this.#demandIn?.folder.remove(name)
+    const fields = { event: 'network.down', network: name }
+    if (failure === undefined) log.info(fields, `the network ${name} is down, and nothing is left of it`)
+    else log.error({ ...fields, err: failure }, `the network ${name} did not stop as it should`)
   }
 
   async #close(entry: Demanded): Promise<void> {
