@@ -55,7 +55,7 @@ export function networkStatus(network: Network): NetworkStatus {
     leases,
     ...(served && {
       dhcp: {
-        range: served.range,
+        ...(served.range !== undefined && { range: served.range }),
         exclude: served.exclude,
         free: served.free,
         degraded: served.degraded,
