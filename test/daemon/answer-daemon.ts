@@ -1,0 +1,11 @@
+// The daemon with another kind of DHCP than its command line has: `answer` from reservations, as networks on demand have
+// it, before the words of `vmbridge daemon`.
+
+import { command } from '../../src/cli/daemon.js'
+import { readDaemonSettings } from '../../src/cli/daemon-settings.js'
+import { parseCommand } from '../../src/cli/options.js'
+import { runDaemon } from '../../src/daemon/daemon.js'
+
+const { network, ...settings } = readDaemonSettings(parseCommand(command, process.argv.slice(2))!)
+const { dhcp: _, ...rest } = network
+await runDaemon({ ...settings, network: { ...rest, answers: true } })
