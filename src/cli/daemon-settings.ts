@@ -77,19 +77,27 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
   const vmnet = uplink.kind === 'auto' ? uplink.vmnet : uplink.kind === 'vmnet' ? uplink : undefined
   if (vmnet !== undefined && leased !== undefined && leased.last > gateway.address)
     vmnet.dhcpEnd ??= leased.last
+  const rights = parseRights(parsed)
   return {
-    network: {
-      name: 'default',
-      sockets,
-      dgrams,
-      dials,
-      rights: parseRights(parsed),
-      uplink,
-      gateway,
-      mtu: parseMtu(get('mtu') ?? '1500'),
-      stateDir: resolve(get('state-dir') ?? stateFolderFor(place, sockets[0])),
-      ...(dhcp === undefined ? {} : { dhcp }),
-    },
+    networks: [
+      {
+        name: 'default',
+        sockets,
+        dgrams,
+        dials,
+        rights,
+        uplink,
+        gateway,
+        mtu: parseMtu(get('mtu') ?? '1500'),
+        stateDir: resolve(get('state-dir') ?? stateFolderFor(place, sockets[0])),
+        ...(dhcp === undefined ? {} : { dhcp }),
+      },
+    ],
+    rights,
+    // Without root no device can be had any more.
+    ...(user === undefined && {
+      demandUplink: uplink.kind === 'vmnet' || platform === 'darwin' ? 'vmnet' : 'tap',
+    }),
     control: control === undefined ? join(place.run, CONTROL_NAME) : resolve(control),
     ...(control === undefined && given.length > 0 ? { controlFallback: controlBeside(given[0]) } : {}),
     ...(pidfile === undefined ? {} : { pidfile: resolve(pidfile) }),

@@ -34,6 +34,8 @@ export interface NetworkContext {
   random32: () => number
   /** Reservations of a network that answers from these alone, as they were when it was there before. */
   reserved?: readonly ReservationRecord[]
+  /** A VM has come or gone. Called in the middle of whatever it does. */
+  onPorts?: () => void
 }
 
 export class Network {
@@ -50,7 +52,7 @@ export class Network {
   #dhcp: DhcpSegment | AnswerSegment | undefined
 
   constructor(settings: NetworkSettings, context: NetworkContext) {
-    const { log, clock, wallClock, random32 } = context
+    const { log, clock, wallClock, random32, onPorts } = context
     this.settings = settings
     this.#context = context
     this.switch = new Switch({
@@ -70,6 +72,7 @@ export class Network {
       stateDir: settings.stateDir,
       mtu: () => this.mtu,
       dials: settings.dials ?? [],
+      ...(onPorts && { onChange: onPorts }),
     })
   }
 

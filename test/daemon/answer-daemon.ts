@@ -6,6 +6,6 @@ import { readDaemonSettings } from '../../src/cli/daemon-settings.js'
 import { parseCommand } from '../../src/cli/options.js'
 import { runDaemon } from '../../src/daemon/daemon.js'
 
-const { network, ...settings } = readDaemonSettings(parseCommand(command, process.argv.slice(2))!)
-const { dhcp: _, ...rest } = network
-await runDaemon({ ...settings, network: { ...rest, answers: true } })
+const settings = readDaemonSettings(parseCommand(command, process.argv.slice(2))!)
+const networks = settings.networks.map(({ dhcp: _, ...network }) => ({ ...network, answers: true as const }))
+await runDaemon({ ...settings, networks })
