@@ -7,5 +7,8 @@ import { parseCommand } from '../../src/cli/options.js'
 import { runDaemon } from '../../src/daemon/daemon.js'
 
 const settings = readDaemonSettings(parseCommand(command, process.argv.slice(2))!)
-const networks = settings.networks.map(({ dhcp: _, ...network }) => ({ ...network, answers: true as const }))
+const networks = settings.networks.map(network => {
+  const { dhcp: _, ...rest } = network
+  return { ...rest, answers: true as const }
+})
 await runDaemon({ ...settings, networks })
