@@ -35,10 +35,14 @@ interface IpamRecord {
   IPXEBootFilename?: unknown
 }
 
+export type Planned = ReservationRecord & { options: string[] }
+
 /** The reservation that talosctl planned for a MAC (lower case, colons); undefined where there is none. */
-export function findPlanned(folder: Buffer, mac: string): ReservationRecord | undefined {
+export function findPlanned(folder: Buffer, mac: string): Planned | undefined {
   const lines = readEnd(Buffer.concat([folder, Buffer.from(`/${FILE}`)])).split('\n')
   for (const line of lines.reverse()) {
+    // Millions of lines of rubbish are passed over: what is no JSON costs an exception each.
+    if (!line.toLowerCase().includes(mac)) continue
     const record = readRecord(line)
     if (record === undefined || macOf(record) !== mac) continue
     const ip = typeof record.IP === 'string' ? parseIpv4(record.IP) : undefined
@@ -80,7 +84,7 @@ function macOf({ MAC }: IpamRecord): string | undefined {
   return mac && formatMac(mac.hi, mac.lo)
 }
 
-function reservationOf(record: IpamRecord, mac: string): ReservationRecord {
+function reservationOf(record: IpamRecord, mac: string): Planned {
   const { IP, Hostname, Gateway, MTU, Nameservers, TFTPServer, IPXEBootFilename } = record
   const servers = Array.isArray(Nameservers) ? Nameservers.filter(isIpv4).slice(0, MOST_SERVERS) : []
   const options = [
