@@ -71,8 +71,9 @@ export function readInstalled(prefix: string): Installed {
   }
   // Where a version is whole the prefix is ours, whatever somebody put beside it. Before the first one is, and
   // after the last one was, an install or a removal has its folders there and nothing of its own in them.
-  isForeign ||= namesIn(prefix).some(name => name !== VERSIONS && name !== BIN)
-  isForeign ||= namesIn(join(prefix, BIN)).some(name => !leftovers.includes(`${BIN}/${name}`))
+  isForeign ||= namesIn(prefix).some(name => ![VERSIONS, BIN, TALOS].includes(name))
+  for (const folder of [BIN, TALOS])
+    isForeign ||= namesIn(join(prefix, folder)).some(name => !leftovers.includes(`${folder}/${name}`))
   return { versions, leftovers, isForeign: isForeign && versions.size === 0 }
 }
 
