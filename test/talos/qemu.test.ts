@@ -15,7 +15,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import t, { type Test } from 'tap'
 import { factsOf } from '../../src/talos/qemu-cache.js'
 import { askQemu, findQemu, requireStream, type QemuFacts } from '../../src/talos/qemu.js'
@@ -48,7 +48,7 @@ t.test('the first in PATH that is no stand-in', async t => {
   const find = (...path: string[]) => findQemu({ name: NAME, path: path.join(':'), self })
   t.equal(find(own, real, later), join(real, NAME))
   t.equal(
-    find('relative', '.', '', '/nonexistent', own, later, real),
+    find(relative('', real), '.', '', '/nonexistent', own, later, real),
     join(later, NAME),
     'as Go looks things up',
   )
