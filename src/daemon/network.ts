@@ -116,6 +116,7 @@ export class Network {
       if (this.settings.dhcp !== undefined) {
         this.#dhcp = new DhcpSegment({
           settings: this.settings.dhcp,
+          reservations: this.settings.reservations ?? [],
           gateway,
           mtu: this.mtu,
           stateDir,
