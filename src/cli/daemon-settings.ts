@@ -29,7 +29,7 @@ import { parseMtu, parseSeconds } from './values.js'
 
 export const DEFAULT_GATEWAY = '192.168.105.1/24'
 /** Those that are of no use without the DHCP server. */
-const DHCP_OPTIONS = [
+export const DHCP_OPTIONS = [
   ...(['dhcp-range', 'dhcp-exclude', 'dhcp-option', 'dhcp-boot'] as const),
   ...(['dns', 'domain', 'lease-time'] as const),
 ]

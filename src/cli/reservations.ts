@@ -95,7 +95,7 @@ function refuseAddOptions(verb: string, { get }: Parsed): void {
   if (given !== undefined) throw new UsageError(`reservations ${verb} takes no --${given}`, HINT)
 }
 
-function recordOf(ip: string, { get }: Parsed): ReservationRecord {
+export function recordOf(ip: string, { get }: Parsed): ReservationRecord {
   if (parseIpv4(ip) === undefined) {
     throw new UsageError(`reservations add "${ip}": that is no IPv4 address`, HINT)
   }
