@@ -76,8 +76,11 @@ export function readAll<T>(
       const named = namedBy(error, left)
       // It may be there by another key.
       const said = left.has('no-dhcp') ? 'no-dhcp' : `dhcp: ${left.get('dhcp')?.words[0]?.text}`
-      const told = { hint: error.hint, message: error.message.replace('--no-dhcp', said) }
-      addFault(faults, named?.word?.at ?? named?.entry.at ?? at, told)
+      const message = error.message.replace('--no-dhcp', said)
+      addFault(faults, named?.word?.at ?? named?.entry.at ?? at, {
+        message,
+        ...(error.hint === undefined ? {} : { hint: error.hint }),
+      })
       if (named === undefined || basis.includes(named.name)) return undefined
       const words = named.entry.words.filter(word => named.word !== undefined && word !== named.word)
       if (words.length === 0) left.delete(named.name)
