@@ -12,13 +12,18 @@ import type { Option, Parsed } from './options.js'
 
 const EXIT_NO_DAEMON = 3
 
-export const ASK_OPTIONS: Record<string, Option> = {
+export const DAEMON_OPTIONS: Record<string, Option> = {
   control: { value: 'PATH', help: "the daemon's control socket", fallback: "the daemon's default" },
   socket: { value: 'PATH', environmentList: true, help: 'find the daemon by its VM socket instead' },
 }
 
+export const ASK_OPTIONS: Record<string, Option> = {
+  ...DAEMON_OPTIONS,
+  network: { value: 'NAME', help: 'which network of the daemon is meant', fallback: 'the only one' },
+}
+
 /**
- * Hands `ask` the daemon that --control or --socket names, and with --socket the network that it belongs to. Resolves
+ * Hands `ask` the daemon that --control or --socket names, and the network that --network names or --socket belongs to. Resolves
  * to its exit status, or to 3 where no daemon answers, having said how to start one.
  */
 export async function askDaemon(
@@ -32,11 +37,11 @@ export async function askDaemon(
   const control = get('control') ?? controlOf(socket)
   const daemon = new ControlClient(control)
   try {
-    const network = socket === undefined ? undefined : await networkOf(daemon, resolve(socket))
-    if (socket !== undefined && network === undefined) {
+    const ofSocket = socket === undefined ? undefined : await networkOf(daemon, resolve(socket))
+    if (socket !== undefined && ofSocket === undefined) {
       return noDaemon(`no daemon answers for ${socket}`, control, socket)
     }
-    return await ask(daemon, network)
+    return await ask(daemon, get('network') ?? ofSocket)
   } catch (error) {
     if (!(error instanceof BridgeError) || error.code !== 'ERR_NO_DAEMON') throw error
     return noDaemon(error.message, control, socket)

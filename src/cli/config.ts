@@ -59,7 +59,8 @@ export async function run({ operands, has }: Parsed): Promise<number> {
   const lines = faults.map(fault => `${printable(faultLine(shown, fault))}\n`).join('')
   if (verb === 'validate') {
     if (isJson) await printJson({ file, ok: config !== undefined, faults })
-    else await print(config === undefined ? lines : `${shown}: ok, ${count(config.networks.length)}\n`)
+    else
+      await print(config === undefined ? lines : `${shown}: ok, ${count(config.settings.networks.length)}\n`)
     return config === undefined ? 1 : 0
   }
   if (config === undefined) {

@@ -7,15 +7,14 @@ import { faultLine, type Fault } from '../config/faults.js'
 import { readWords, type FileWords, type KeyKind, type Keys, type NetworkWords } from '../config/file.js'
 import { openConfig } from '../config/open.js'
 import { ownConfig, ownPlace, SOCKET_NAME } from '../config/paths.js'
-import type { NetworkSettings } from '../daemon/settings.js'
+import type { DaemonSettings } from '../daemon/settings.js'
 import { BridgeError, UsageError } from '../errors.js'
-import type { SocketRights } from '../ports/claim.js'
 import { printable } from '../printable.js'
 import { shellQuote } from '../shell.js'
 import { refuseShared } from './daemon-apart.js'
-import { parseRights, readDaemonLevel, type DaemonLevel } from './daemon-level.js'
+import { readDaemonLevel, type DaemonLevel } from './daemon-level.js'
 import { DHCP_KEY, readNetwork, type FileContext } from './daemon-networks.js'
-import type { NetworkFrame } from './daemon-settings.js'
+import { demandUplink, type NetworkFrame } from './daemon-settings.js'
 import { layered, parsedOf, readAll, refuseRelative } from './daemon-words.js'
 import { environmentName, type Option, type Parsed } from './options.js'
 
@@ -35,8 +34,7 @@ const LEVEL = [
 const WHICH = ['config', 'no-config']
 
 export interface DaemonConfig {
-  level: DaemonLevel
-  networks: NetworkSettings[]
+  settings: DaemonSettings
   /** As the file has them, for who shows it. */
   words: FileWords
 }
@@ -70,30 +68,30 @@ export function readConfigText(
 ): ConfigReading {
   // Theirs are told as theirs.
   readDaemonLevel(flags)
-  parseRights(flags)
   const words = readWords(text, keysOf(options))
   const { faults } = words
   const context: FileContext = { file, folder: dirname(file), faults, platform }
   const top = new Map(words.top)
   refuseRelative(top, faults, context.folder)
   const level = readAll(top, faults, 0, [], left => readDaemonLevel(layered(flags, parsedOf(left))))
-  const rights = readAll(top, faults, 0, [], left => parseRights(layered(flags, parsedOf(left))))
   const state = resolve(layered(flags, parsedOf(top)).get('state-dir') ?? ownPlace().state)
   // A file that does not speak of networks has the one that a command line without options has.
   const all: NetworkWords[] = words.networks ?? [
     { name: 'default', at: 0, entries: new Map(), reservations: [] },
   ]
   const read = all.flatMap(each => {
-    const settings = readNetwork(each, frameOf(each.name, state, rights ?? { mode: 0 }), context)
+    const settings = readNetwork(each, frameOf(each.name, state, level?.rights ?? { mode: 0 }), context)
     return settings === undefined ? [] : [{ words: each, settings }]
   })
   refuseShared(read, level, words)
   const found = faults.list()
   if (found.length > 0 || level === undefined) return { faults: found }
-  return { config: { level, networks: read.map(({ settings }) => settings), words }, faults: [] }
+  const networks = read.map(({ settings }) => settings)
+  const settings = { ...level, networks, ...demandUplink(level, networks, platform) }
+  return { config: { settings, words }, faults: [] }
 }
 
-function frameOf(name: string, state: string, rights: SocketRights): NetworkFrame {
+function frameOf(name: string, state: string, rights: DaemonLevel['rights']): NetworkFrame {
   const own = name === 'default' ? SOCKET_NAME : `${name}.sock`
   const stateDir = join(state, name)
   return { name, socket: join(ownPlace().run, own), stateDir: () => stateDir, rights }
@@ -143,9 +141,9 @@ export function configFileOf(
  * The settings of the file, whole; again for a reload.
  * @throws BridgeError where the file cannot be read, UsageError with all faults, a line each
  */
-export function loadConfig(context: ConfigContext): DaemonConfig {
+export function loadConfig(context: ConfigContext): DaemonSettings {
   const { config, faults } = readConfigText(openConfig(context.file), context)
-  if (config !== undefined) return config
+  if (config !== undefined) return config.settings
   const lines = faults.map(fault => printable(faultLine(context.file, fault)))
   throw new UsageError(lines.join('\n'), `vmbridge config validate ${shellQuote(context.file)}`)
 }
@@ -155,10 +153,7 @@ export function loadConfig(context: ConfigContext): DaemonConfig {
  * none.
  * @throws as loadConfig
  */
-export function readConfig(
-  parsed: Parsed,
-  options: ConfigContext['options'],
-): (DaemonConfig & { file: string; reload: () => NetworkSettings[] }) | undefined {
+export function readConfig(parsed: Parsed, options: ConfigContext['options']): DaemonSettings | undefined {
   const { operands } = parsed
   if (operands.length > 0)
     throw new UsageError(`daemon takes no operand, but got "${operands[0]}"`, 'vmbridge daemon --help')
@@ -166,7 +161,7 @@ export function readConfig(
   if (which === undefined) return undefined
   const context = { options, file: which.file, flags: parsed }
   try {
-    return { ...loadConfig(context), file: which.file, reload: () => loadConfig(context).networks }
+    return { ...loadConfig(context), reload: () => loadConfig(context).networks }
   } catch (error) {
     if (!which.isNamed && error instanceof BridgeError && error.code === 'ERR_NO_CONFIG') return undefined
     throw error

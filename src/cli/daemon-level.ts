@@ -13,8 +13,8 @@ import type { SocketRights } from '../ports/claim.js'
 import type { Parsed } from './options.js'
 import { parseChoice, parseMode } from './values.js'
 
-/** What of a daemon is not its networks'. */
-export type DaemonLevel = Omit<DaemonSettings, 'network'>
+/** What of a daemon is said of it alone, and not of its networks. */
+export type DaemonLevel = Omit<DaemonSettings, 'networks' | 'demandUplink' | 'reload' | 'controlFallback'>
 
 const DEFAULT_MODE = '0660'
 /** What lists the names that there are. */
@@ -26,12 +26,14 @@ const LIST =
 const MAX_GID = 0xfffffffe
 
 /** @throws UsageError */
-export function readDaemonLevel({ get }: Parsed): DaemonLevel {
+export function readDaemonLevel(parsed: Parsed): DaemonLevel {
+  const { get } = parsed
   const control = get('control')
   const pidfile = get('pidfile')
   const logFile = get('log-file')
   const user = parseUser(get('user'))
   return {
+    rights: parseRights(parsed),
     control: control === undefined ? join(ownPlace().run, CONTROL_NAME) : resolve(control),
     ...(pidfile === undefined ? {} : { pidfile: resolve(pidfile) }),
     ...(user === undefined ? {} : { user }),
@@ -41,7 +43,7 @@ export function readDaemonLevel({ get }: Parsed): DaemonLevel {
   }
 }
 
-export function parseRights({ get }: Parsed): SocketRights {
+function parseRights({ get }: Parsed): SocketRights {
   const mode = parseMode('socket-mode', get('socket-mode') ?? DEFAULT_MODE)
   const group = get('socket-group')
   if (group === undefined) return { mode }

@@ -22,7 +22,7 @@ import {
   type Cidr,
   type Ipv4Range,
 } from '../wire/ipv4.js'
-import { parseRights, readDaemonLevel } from './daemon-level.js'
+import { readDaemonLevel, type DaemonLevel } from './daemon-level.js'
 import type { Parsed } from './options.js'
 import { parseVmnet, refuseVmnetOptions } from './vmnet-settings.js'
 import { parseMtu, parseSeconds } from './values.js'
@@ -54,19 +54,32 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
   if (operands.length > 0)
     throw new UsageError(`daemon takes no operand, but got "${operands[0]}"`, 'vmbridge daemon --help')
   const place = ownPlace()
+  const level = readDaemonLevel(parsed)
   const frame: NetworkFrame = {
     name: 'default',
     socket: join(place.run, SOCKET_NAME),
     stateDir: socket => resolve(get('state-dir') ?? stateFolderFor(place, socket)),
-    rights: parseRights(parsed),
+    rights: level.rights,
   }
   const network = readNetworkSettings(parsed, frame, platform)
   const isElsewhere = get('control') === undefined && all('socket').length > 0
   return {
-    network,
-    ...readDaemonLevel(parsed),
+    networks: [network],
+    ...level,
+    ...demandUplink(level, [network], platform),
     ...(isElsewhere ? { controlFallback: controlBeside(network.sockets[0]) } : {}),
   }
+}
+
+/** What joins the host to networks on demand: without root no device can be had any more. */
+export function demandUplink(
+  { user }: DaemonLevel,
+  networks: readonly NetworkSettings[],
+  platform: NodeJS.Platform,
+): Pick<DaemonSettings, 'demandUplink'> {
+  if (user !== undefined) return {}
+  const isVmnet = platform === 'darwin' || networks.some(({ uplink }) => uplink.kind === 'vmnet')
+  return { demandUplink: isVmnet ? 'vmnet' : 'tap' }
 }
 
 /**

@@ -15,13 +15,12 @@ import { DHCP_KEY } from './daemon-networks.js'
 
 type Shown = Record<string, unknown>
 
-export function shownConfig({ level, networks, words }: DaemonConfig): Shown {
-  const { control, pidfile, user, logFile, logLevel, logFormat } = level
-  const rights = networks[0]?.rights
+export function shownConfig({ settings, words }: DaemonConfig): Shown {
+  const { control, rights, pidfile, user, logFile, logLevel, logFormat, networks } = settings
   return {
     control,
     ...given(words.top, 'socket-group'),
-    ...(rights === undefined ? {} : { 'socket-mode': `0${rights.mode.toString(8)}` }),
+    'socket-mode': `0${rights.mode.toString(8)}`,
     ...(user === undefined ? {} : given(words.top, 'user')),
     ...(pidfile === undefined ? {} : { pidfile }),
     ...(logFile === undefined ? {} : { 'log-file': logFile }),

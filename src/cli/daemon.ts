@@ -3,9 +3,6 @@
  */
 
 import { ownConfig } from '../config/paths.js'
-import type { DaemonSettings, NetworkSettings } from '../daemon/settings.js'
-import { BridgeError } from '../errors.js'
-import type { DaemonLevel } from './daemon-level.js'
 import { DEFAULT_GATEWAY, readDaemonSettings } from './daemon-settings.js'
 import type { Command, Parsed } from './options.js'
 import { VMNET_OPTIONS } from './vmnet-settings.js'
@@ -121,23 +118,7 @@ export const command: Command = {
 
 export async function run(parsed: Parsed): Promise<number | undefined> {
   const { readConfig } = await import('./daemon-config.js')
-  const config = readConfig(parsed, command.options)
-  const settings = config === undefined ? readDaemonSettings(parsed) : settingsOf(config)
+  const settings = readConfig(parsed, command.options) ?? readDaemonSettings(parsed)
   const { runDaemon } = await import('../daemon/daemon.js')
   return runDaemon(settings)
-}
-
-/** @throws BridgeError ERR_ONE_NETWORK */
-function settingsOf({
-  level,
-  networks,
-  file,
-}: {
-  level: DaemonLevel
-  networks: NetworkSettings[]
-  file: string
-}): DaemonSettings {
-  const [network] = networks
-  if (network !== undefined && networks.length === 1) return { ...level, network }
-  throw new BridgeError('ERR_ONE_NETWORK', `${file} has ${networks.length} networks, and a daemon holds one`)
 }

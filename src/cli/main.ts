@@ -34,6 +34,14 @@ const COMMANDS: Record<string, { load: () => Promise<CommandModule>; summary: st
     summary: 'check on this machine what VMs need of it: leases, ARP, VIPs, throughput',
   },
   status: { load: () => import('./status.js'), summary: 'show uplink, ports, addresses, drops and leases' },
+  networks: {
+    load: () => import('./networks.js'),
+    summary: 'show the networks of the daemon',
+  },
+  network: {
+    load: () => import('./network.js'),
+    summary: 'add a network on demand, or remove one',
+  },
   leases: { load: () => import('./leases.js'), summary: 'show who has which address, or release one' },
   reservations: {
     load: () => import('./reservations.js'),

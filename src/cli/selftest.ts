@@ -58,7 +58,7 @@ export async function run(parsed: Parsed): Promise<number> {
   const { operands, has } = parsed
   if (operands.length > 0)
     throw new UsageError(`selftest takes no operand, but got "${operands[0]}"`, 'vmbridge selftest --help')
-  const { network } = readDaemonSettings(withDefaults(parsed))
+  const [network] = readDaemonSettings(withDefaults(parsed)).networks
   const { uplink, gateway } = network
   // Addresses for static use must stay free, whoever leases the others.
   if (uplink.kind === 'vmnet' && uplink.mode !== 'bridged')

@@ -3,7 +3,7 @@
  */
 
 import type { DhcpStatus, NetworkStatus, PortStatus, DaemonStatus } from '../control/api.js'
-import { UsageError } from '../errors.js'
+import { BridgeError, UsageError } from '../errors.js'
 import { printable } from '../printable.js'
 import { ASK_OPTIONS, askDaemon, print, printJson } from './ask.js'
 import { leaseTable } from './leases.js'
@@ -26,10 +26,20 @@ export function run(parsed: Parsed): Promise<number> {
   if (operands.length > 0) {
     throw new UsageError(`status takes no operand, but got "${operands[0]}"`, 'vmbridge status --help')
   }
-  return askDaemon(parsed, async daemon => {
-    const status = await daemon.status()
+  return askDaemon(parsed, async (daemon, network) => {
+    const status = ofNetwork(await daemon.status(), network)
     await (has('json') ? printJson(status) : print(render(status, Date.now())))
     return 0
+  })
+}
+
+/** @throws BridgeError ERR_NO_NETWORK */
+function ofNetwork(status: DaemonStatus, name: string | undefined): DaemonStatus {
+  const networks = status.networks.filter(network => name === undefined || network.name === name)
+  if (networks.length > 0 || name === undefined) return { ...status, networks }
+  const names = status.networks.map(network => network.name)
+  throw new BridgeError('ERR_NO_NETWORK', `there is no network ${name}`, {
+    hint: `one of: ${names.join(', ')}`,
   })
 }
 

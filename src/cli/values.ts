@@ -37,12 +37,13 @@ const MIN_LEASE = 60
 const MAX_LEASE = 366 * 86_400
 
 /** Seconds, or a number with s, m, h or d behind it. */
-export function parseSeconds(name: string, text: string): number {
+export function parseSeconds(name: string, text: string, least = MIN_LEASE, most = MAX_LEASE): number {
   const [, digits, unit = 's'] = /^(\d{1,9})([smhd])?$/.exec(text) ?? []
   const factor = { s: 1, m: 60, h: 3600, d: 86_400 }[unit]
   const seconds = Number(digits) * (factor ?? NaN)
-  if (!(seconds >= MIN_LEASE && seconds <= MAX_LEASE)) {
-    throw new UsageError(`--${name} ${text} is not a time from ${MIN_LEASE}s to 366d`, `--${name} 1h`)
+  if (!(seconds >= least && seconds <= most)) {
+    const longest = `${most / 86_400}d`
+    throw new UsageError(`--${name} ${text} is not a time from ${least}s to ${longest}`, `--${name} 1h`)
   }
   return seconds
 }

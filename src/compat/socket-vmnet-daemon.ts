@@ -35,15 +35,19 @@ export function settingsOf(
   isDebug = false,
 ): DaemonSettings {
   const socket = absolute(options.socket)
+  const rights = { mode: SOCKET_MODE, gid }
   return {
-    network: {
-      name: 'default',
-      sockets: [socket],
-      rights: { mode: SOCKET_MODE, gid },
-      mtu: 1500,
-      stateDir: stateFolderFor(ownPlace(), socket),
-      ...(hasVmnet ? onVmnet(options) : onTap(options)),
-    },
+    networks: [
+      {
+        name: 'default',
+        sockets: [socket],
+        rights,
+        mtu: 1500,
+        stateDir: stateFolderFor(ownPlace(), socket),
+        ...(hasVmnet ? onVmnet(options) : onTap(options)),
+      },
+    ],
+    rights,
     control: controlBeside(socket),
     ...(options.pidfile === undefined ? {} : { pidfile: absolute(options.pidfile) }),
     // Its format leaves out what nobody asked to see.

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 
 export interface Place {
   /** The folder of the sockets. */
@@ -66,6 +66,11 @@ function folderName(path: string): string {
 }
 
 const digestOf = (path: string): string => createHash('sha256').update(path).digest('hex').slice(0, 16)
+
+/** The folder of the networks on demand of the daemon with that control socket: no two daemons share one. */
+export function demandFolderOf(control: string): string {
+  return basename(control) === CONTROL_NAME ? join(dirname(control), 'networks') : `${control}.networks`
+}
 
 /** sun_path on macOS, the shorter one, without its closing NUL. */
 const MAX_SOCKET_PATH = 103

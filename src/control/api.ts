@@ -10,7 +10,7 @@
  *   DELETE /v1/reservations/WHICH    ReservationRemoved; WHICH is an IP, MAC, client identifier or name
  *   GET    /v1/networks              NetworkList
  *   POST   /v1/networks              201 and NetworkEnsured; takes NetworkWanted as JSON
- *   DELETE /v1/networks/NAME         NetworkRemoved
+ *   DELETE /v1/networks/NAME         NetworkRemoved; `?force=1` where VMs are plugged in
  *
  * Leases and reservations take `?network=NAME`; without it a daemon's only network is meant. What fails answers
  * ControlErrorBody with 400, 403, 404, 405, 409, 413 or 500. One request a connection: it is closed after the answer.
@@ -129,6 +129,8 @@ export interface DhcpStatus {
 
 export interface NetworkStatus {
   name: string
+  /** `demand`: goes with its last port. */
+  kind: NetworkKind
   sockets: string[]
   /** Paths that VMs send datagrams to, where there are any. */
   dgrams?: string[]
@@ -208,8 +210,8 @@ export interface NetworkWanted {
   gateway: string
   /** Made up from the gateway where none is given. */
   name?: string
-  /** `shared` where nothing is said: the host is the gateway. */
-  mode?: 'shared' | 'host'
+  /** `shared` where nothing is said: the host is the gateway. `none`: VMs among themselves, for which nobody needs rights. */
+  mode?: 'shared' | 'host' | 'none'
   /** `pool` where nothing is said. */
   dhcp?: DhcpMode
   /** Bytes of an IP packet; 1500 where nothing is said. */
@@ -218,11 +220,13 @@ export interface NetworkWanted {
   wait?: number
 }
 
+/** `standing`: of the command line or the file. `demand`: goes with its last port. */
+export type NetworkKind = 'standing' | 'demand'
+
 /** One of the networks of a daemon, in short. */
 export interface NetworkSummary {
   name: string
-  /** `standing`: of the command line or the file. `demand`: goes with its last port. */
-  kind: 'standing' | 'demand'
+  kind: NetworkKind
   sockets: string[]
   /** Not there where the network is a LAN with a gateway of its own. */
   gateway?: string
@@ -261,6 +265,7 @@ export interface ControlHandlers {
   status(): DaemonStatus
   /** The DHCP side of the network of that name, or of the only one. */
   dhcp(network: string | undefined): DhcpHandlers
+  readonly networks: NetworkHandlers
 }
 
 /** What comes from outside has been found to have the right form, not to make sense. */
@@ -268,7 +273,8 @@ export interface NetworkHandlers {
   list(): NetworkList
   /** The network of that gateway, made if it is not there: with a port or the wait, whichever is longer, it stays. */
   ensure(wanted: NetworkWanted, peer: Peer): Promise<NetworkEnsured>
-  remove(name: string, peer: Peer): Promise<NetworkRemoved>
+  /** @param isForced whether VMs that are plugged in are no obstacle */
+  remove(name: string, isForced: boolean, peer: Peer): Promise<NetworkRemoved>
 }
 
 /** `which` is as it came from outside; a change has been found to be allowed. */

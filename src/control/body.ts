@@ -41,16 +41,25 @@ export function readBody(request: IncomingMessage): Promise<string> {
   })
 }
 
-/** @throws BridgeError ERR_BODY unless `text` is an object of a reservation's fields, all of them texts */
-export function reservationOf(text: string): ReservationRecord {
+/**
+ * @param example of a body that is right
+ * @throws BridgeError ERR_BODY unless `text` is a JSON object
+ */
+export function objectOf(text: string, example: string): Record<string, unknown> {
   let body: unknown
   try {
     body = JSON.parse(text)
   } catch {
-    throw wrong('the body is not JSON')
+    throw wrongBody('the body is not JSON', example)
   }
   if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw wrong('the body is not an object')
+    throw wrongBody('the body is not an object', example)
+  return body as Record<string, unknown>
+}
+
+/** @throws BridgeError ERR_BODY unless `text` is an object of a reservation's fields, all of them texts */
+export function reservationOf(text: string): ReservationRecord {
+  const body = objectOf(text, EXAMPLE)
   const fields: readonly string[] = FIELDS
   for (const [field, value] of Object.entries(body)) {
     if (!fields.includes(field))
@@ -66,5 +75,9 @@ export function reservationOf(text: string): ReservationRecord {
 }
 
 function wrong(message: string): BridgeError {
-  return new BridgeError('ERR_BODY', message, { hint: EXAMPLE })
+  return wrongBody(message, EXAMPLE)
+}
+
+export function wrongBody(message: string, example: string): BridgeError {
+  return new BridgeError('ERR_BODY', message, { hint: example })
 }

@@ -82,8 +82,9 @@ export class ControlClient {
     return this.#ask(question, has<NetworkEnsured>({ network: 'object' }))
   }
 
-  removeNetwork(name: string): Promise<NetworkRemoved> {
-    const path = `/v1/networks/${encodeURIComponent(name)}`
+  /** @param isForced also where VMs are plugged in */
+  removeNetwork(name: string, isForced = false): Promise<NetworkRemoved> {
+    const path = `/v1/networks/${encodeURIComponent(name)}${isForced ? '?force=1' : ''}`
     return this.#ask({ method: 'DELETE', path }, has<NetworkRemoved>({ removed: 'object' }))
   }
 

@@ -5,9 +5,12 @@
 import { BridgeError } from '../errors.js'
 import type { ControlHandlers, DhcpHandlers, Peer } from './api.js'
 import { reservationOf } from './body.js'
+import { networkWantedOf } from './network-body.js'
 
 /** What a route needs of a request. */
 export interface Asked {
+  /** Of the query. */
+  isForced: boolean
   /** What stands behind the path's last slash, decoded; empty where nothing does. */
   which: string
   body: string
@@ -32,6 +35,20 @@ const dhcp =
 /** By path; a path that ends in a slash takes one segment more. */
 const ROUTES: Readonly<Record<string, Methods>> = {
   '/v1/status': { GET: { run: handlers => handlers.status() } },
+  '/v1/networks': {
+    GET: { run: ({ networks }) => networks.list() },
+    POST: {
+      isChange: true,
+      status: 201,
+      run: ({ networks }, _, { body, peer }) => networks.ensure(networkWantedOf(body), peer),
+    },
+  },
+  '/v1/networks/': {
+    DELETE: {
+      isChange: true,
+      run: ({ networks }, _, { which, isForced, peer }) => networks.remove(which, isForced, peer),
+    },
+  },
   '/v1/leases': { GET: { run: dhcp(each => each.leases()) } },
   '/v1/leases/': {
     DELETE: { isChange: true, run: dhcp((each, { which, peer }) => each.release(which, peer)) },
@@ -55,6 +72,7 @@ const STATUS: Readonly<Record<string, number>> = {
   ERR_PATH: 400,
   ERR_WHICH: 400,
   ERR_WHICH_NETWORK: 400,
+  ERR_NETWORK_WANTED: 400,
   ERR_RESERVATION_ADDRESS: 400,
   ERR_RESERVATION_HOSTNAME: 400,
   ERR_RESERVATION_MATCH: 400,
@@ -65,6 +83,14 @@ const STATUS: Readonly<Record<string, number>> = {
   ERR_NO_RESERVATION: 404,
   ERR_METHOD: 405,
   ERR_AMBIGUOUS: 409,
+  ERR_NETWORK_BUSY: 409,
+  ERR_NETWORK_DIFFERS: 409,
+  ERR_NETWORK_EXISTS: 409,
+  ERR_NETWORK_OVERLAP: 409,
+  ERR_NETWORK_STANDING: 409,
+  ERR_NETWORKS_FULL: 409,
+  ERR_NO_DEMAND: 409,
+  ERR_SUBNET_IN_USE: 409,
   ERR_NO_DHCP: 409,
   ERR_RESERVATION_EXISTS: 409,
   ERR_RESERVATIONS_FULL: 409,
@@ -79,7 +105,7 @@ export function statusOf(code: string): number {
 export function routeOf(
   method: string,
   url: string,
-): { route: Route; which: string; network: string | undefined } {
+): { route: Route; which: string; network: string | undefined; isForced: boolean } {
   const cut = url.indexOf('?')
   const path = cut < 0 ? url : url.slice(0, cut)
   const folder = path.slice(0, path.lastIndexOf('/') + 1)
@@ -96,8 +122,13 @@ export function routeOf(
       `${path.slice(0, 200)} answers ${Object.keys(methods).join(', ')} only`,
     )
   }
-  const network = cut < 0 ? null : new URLSearchParams(url.slice(cut)).get('network')
-  return { route: methods[method], which: decoded(segment), network: network ?? undefined }
+  const query = new URLSearchParams(cut < 0 ? '' : url.slice(cut))
+  return {
+    route: methods[method],
+    which: decoded(segment),
+    network: query.get('network') ?? undefined,
+    isForced: query.get('force') === '1',
+  }
 }
 
 function decoded(segment: string): string {

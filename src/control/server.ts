@@ -35,7 +35,10 @@ export class ControlServer {
   readonly #listener: Listener
   readonly #connections: Connections
 
-  /** @throws BridgeError as claimSocket does */
+  /**
+   * Takes the path.
+   * @throws BridgeError as claimSocket does
+   */
   constructor({ path, rights, handlers, log }: ControlServerOptions) {
     this.path = path
     this.#access = { path, gid: rights.gid }
@@ -54,6 +57,10 @@ export class ControlServer {
           `a question was refused: ${reason}`,
         ),
     })
+  }
+
+  /** Until then questions wait. */
+  start(): void {
     this.#listener.start()
   }
 
@@ -82,10 +89,10 @@ export class ControlServer {
     const { method = '', url = '', socket } = request
     const peer = this.#connections.peerOf(socket)!
     const body = await readBody(request)
-    const { route, which, network } = routeOf(method, url)
+    const { route, which, network, isForced } = routeOf(method, url)
     if (route.isChange) requireChange(this.#access, peer)
     this.#connections.hold(socket)
-    const answer = await route.run(this.#handlers, network, { which, body, peer })
+    const answer = await route.run(this.#handlers, network, { which, isForced, body, peer })
     return { status: route.status ?? 200, body: answer }
   }
 

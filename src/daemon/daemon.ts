@@ -1,6 +1,7 @@
 /**
- * The daemon: its network, its control socket and its pidfile, and the order in which they start and stop. It
- * ends by SIGINT, SIGTERM or SIGHUP with status 0, having removed what it made.
+ * The daemon: its networks, its control socket and its pidfile, and the order in which they start and stop. It
+ * ends by SIGINT or SIGTERM with status 0, having removed what it made; by SIGHUP as well, unless there is a file to read
+ * again.
  */
 
 import { mkdirSync } from 'node:fs'
@@ -15,21 +16,22 @@ import { random32 } from '../random.js'
 import { shellQuote } from '../shell.js'
 import { version } from '../version.js'
 import { formatCidr } from '../wire/ipv4.js'
-import { ownPlace } from '../config/paths.js'
+import { demandFolderOf, ownPlace } from '../config/paths.js'
 import { formatMac } from '../wire/mac.js'
 import { dhcpOf } from './dhcp-control.js'
-import { Network } from './network.js'
+import { networkHandlers } from './network-control.js'
+import { Networks } from './networks.js'
 import { Pidfile } from './pidfile.js'
 import { becomeUser } from './privileges.js'
-import { servesItself, type DaemonSettings } from './settings.js'
+import { servesItself, type DaemonSettings, type NetworkSettings } from './settings.js'
 import { networkStatus } from './status.js'
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
 export class Daemon {
   readonly #settings: DaemonSettings
   readonly #log: Logger
-  readonly #network: Network
+  readonly #networks: Networks
   readonly #version = version()
   readonly #startedAt = performance.now()
   #isStopped = false
@@ -39,21 +41,30 @@ export class Daemon {
   constructor(settings: DaemonSettings, log: Logger) {
     this.#settings = settings
     this.#log = log
-    this.#network = new Network(settings.network, { log, clock: native, wallClock: Date, random32 })
+    this.#networks = new Networks({
+      context: { log, clock: native, wallClock: Date, random32 },
+      log,
+      rights: settings.rights,
+      prepare: makeRunFolder,
+    })
   }
 
   /** @throws BridgeError; what was started until then is stopped */
   async start(): Promise<void> {
-    const { network, pidfile } = this.#settings
-    const run = ownPlace().run
-    if ([...network.sockets, ...(network.dgrams ?? [])].some(path => dirname(path) === run)) makeFolder(run)
+    const { networks, pidfile } = this.#settings
     try {
-      await this.#network.start()
+      await this.#networks.start(networks)
       // A signal may have come meanwhile, and what is made now would stay.
       if (this.#isStopped) return
+      // Who has the control socket has the networks on demand that were left beside it.
       this.#control = this.#openControl()
+      const { demandUplink: uplink } = this.#settings
+      if (uplink !== undefined)
+        await this.#networks.openDemand({ folder: demandFolderOf(this.#control.path), uplink })
+      if (this.#isStopped) return
       if (pidfile !== undefined) this.#writePidfile(pidfile)
       this.#giveUpRoot()
+      this.#control.start()
     } catch (error) {
       await this.stop()
       throw error
@@ -61,10 +72,24 @@ export class Daemon {
     this.#sayReady()
   }
 
+  /** Reads the file again. Never rejects: what is wrong with it is said, and all stays as it is. */
+  async reload(): Promise<void> {
+    let wanted: NetworkSettings[]
+    try {
+      wanted = this.#settings.reload!()
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      this.#log.error({ event: 'config.reload', reason }, `nothing was changed: ${reason}`)
+      return
+    }
+    await this.#networks.reload(wanted)
+    this.#log.info({ event: 'config.reload' }, 'the file was read again')
+  }
+
   async stop(): Promise<void> {
     this.#isStopped = true
     this.#control?.close()
-    await this.#network.stop()
+    await this.#networks.stop()
     if (this.#pidfile?.remove()) {
       const { path } = this.#pidfile
       this.#log.debug({ event: 'pidfile.removed', path }, `the pidfile ${path} is removed`)
@@ -82,37 +107,42 @@ export class Daemon {
       version: this.#version,
       pid: process.pid,
       uptime: Math.floor((performance.now() - this.#startedAt) / 1000),
-      networks: [networkStatus(this.#network)],
+      networks: this.#networks.list().map(({ network, kind }) => networkStatus(network, kind)),
     }
   }
 
   #giveUpRoot(): void {
-    const { user, network, pidfile } = this.#settings
+    const { user, networks, pidfile } = this.#settings
     if (user === undefined) return
     const run = ownPlace().run
-    const files = [...network.sockets, ...(network.dgrams ?? []), this.#control?.path, pidfile].filter(
+    const files = [...networks.flatMap(pathsOf), this.#control?.path, pidfile].filter(
       path => path !== undefined,
     )
+    const states = networks.map(({ stateDir }) => stateDir)
     becomeUser(
       user,
       // The default folder of the sockets is this program's own; any other may be anybody's.
-      { state: network.stateDir, files, ...(files.some(path => dirname(path) === run) ? { run } : {}) },
+      { states, files, ...(files.some(path => dirname(path) === run) ? { run } : {}) },
       this.#log,
     )
   }
 
   /** Who may plug a VM in may also look; changes are for fewer. */
   #openControl(): ControlServer {
-    const { control, controlFallback, network } = this.#settings
+    const { control, controlFallback, rights } = this.#settings
     const open = (path: string): ControlServer => {
       if (dirname(path) === ownPlace().run) makeFolder(dirname(path))
       return new ControlServer({
         path,
-        rights: network.rights,
+        rights,
         log: this.#log,
         handlers: {
           status: () => this.status(),
-          dhcp: name => dhcpOf([this.#network], name, this.#log),
+          dhcp: name => {
+            const networks = this.#networks.list().map(({ network }) => network)
+            return dhcpOf(networks, name, this.#log)
+          },
+          networks: networkHandlers(this.#networks, this.#log),
         },
       })
     }
@@ -134,24 +164,38 @@ export class Daemon {
   }
 
   #sayReady(): void {
-    const { network } = this.#settings
-    const { uplink } = this.#network
-    const { kind, name } = uplink.status()
-    const qemu = qemuCommand(network.sockets[0])
+    const { networks } = this.#settings
+    const control = this.#control?.path
+    const sockets = networks.flatMap(({ sockets }) => sockets)
+    const qemu = sockets[0] === undefined ? undefined : qemuCommand(sockets[0])
+    const running = this.#networks.list().filter(({ kind }) => kind === 'standing')
+    const told = running.map(({ network: { settings, uplink } }) => {
+      const { kind, name } = uplink.status()
+      const which = servesItself(settings)
+        ? 'with a gateway of its own'
+        : `network ${formatCidr(settings.gateway)}`
+      return `${which}, uplink ${[kind, name].filter(Boolean).join(' ')}, sockets ${settings.sockets.join(' ')},`
+    })
+    if (told.length === 0) told.push('no network until one is wanted,')
     this.#log.info(
-      {
-        event: 'daemon.ready',
-        pid: process.pid,
-        sockets: network.sockets,
-        control: this.#control?.path,
-        qemu,
-      },
+      { event: 'daemon.ready', pid: process.pid, sockets, control, qemu },
       [
-        `ready: PID ${process.pid}, ${servesItself(network) ? 'with a gateway of its own' : `network ${formatCidr(network.gateway)}`}, uplink ${[kind, name].filter(Boolean).join(' ')},`,
-        `sockets ${network.sockets.join(' ')}, control ${this.#control?.path}; join a VM with:\n\n  ${qemu}\n`,
+        `ready: PID ${process.pid},`,
+        ...told,
+        `control ${control}${qemu === undefined ? '' : `; join a VM with:\n\n  ${qemu}\n`}`,
       ].join(' '),
     )
   }
+}
+
+function pathsOf({ sockets, dgrams = [] }: NetworkSettings): string[] {
+  return [...sockets, ...dgrams]
+}
+
+/** Makes the default folder of the sockets for a network that has one there. */
+function makeRunFolder(settings: NetworkSettings): void {
+  const { run } = ownPlace()
+  if (pathsOf(settings).some(path => dirname(path) === run)) makeFolder(run)
 }
 
 /** Makes the default folder of the sockets. */
@@ -201,7 +245,10 @@ export async function runDaemon(
     await log.flush()
     native.exitNow(ended)
   }
-  for (const signal of SIGNALS) {
+  const { reload } = settings
+  // A file can be read again; without one, a terminal that goes takes the daemon with it.
+  if (reload !== undefined) process.on('SIGHUP', () => void daemon.reload())
+  for (const signal of reload === undefined ? [...SIGNALS, 'SIGHUP' as const] : SIGNALS) {
     process.on(signal, () => {
       log.logger.info({ event: 'daemon.stop', signal }, `stopping on ${signal}`)
       void finish(0)

@@ -54,7 +54,7 @@ export function dhcpOf(
   const names = networks.map(({ settings }) => settings.name).join(', ')
   if (name === undefined && networks.length > 1) {
     throw new BridgeError('ERR_WHICH_NETWORK', `there are several networks: ${names}`, {
-      hint: '?network=NAME',
+      hint: `--network ${networks[0]!.settings.name}`,
     })
   }
   const network = networks.find(({ settings }) => name === undefined || settings.name === name)

@@ -31,6 +31,8 @@ export interface NetworkContext {
   /** Milliseconds since the epoch, for leases. */
   wallClock: Clock
   random32: () => number
+  /** A VM has come or gone. Called in the middle of whatever it does. */
+  onPorts?: () => void
 }
 
 export class Network {
@@ -47,7 +49,7 @@ export class Network {
   #dhcp: DhcpSegment | undefined
 
   constructor(settings: NetworkSettings, context: NetworkContext) {
-    const { log, clock, wallClock, random32 } = context
+    const { log, clock, wallClock, random32, onPorts } = context
     this.settings = settings
     this.#context = context
     this.switch = new Switch({
@@ -67,6 +69,7 @@ export class Network {
       stateDir: settings.stateDir,
       mtu: () => this.mtu,
       dials: settings.dials ?? [],
+      ...(onPorts && { onChange: onPorts }),
     })
   }
 

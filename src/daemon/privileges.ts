@@ -40,8 +40,8 @@ export interface Identity {
 
 /** What the user must be able to change or remove once root is gone. */
 export interface Belongings {
-  /** The folder of what outlives the daemon, with the files in it; it need not be there. */
-  state: string
+  /** The folders of what outlives the daemon, with the files in them; they need not be there. */
+  states: readonly string[]
   /** The default folder of the sockets, where they lie in it: it stays root's where others have things in it, too. */
   run?: string
   files: readonly string[]
@@ -80,7 +80,7 @@ export function becomeUser(
     })
   }
   checkGone(user, self)
-  requireState(belongings.state, user)
+  for (const state of belongings.states) requireState(state, user)
   log.info({ event: 'daemon.user', user: user.name, uid: user.uid }, `goes on as ${user.name}, without root`)
   for (const file of belongings.files) warnOfFolder(file, user, log)
 }
@@ -136,9 +136,10 @@ function capabilities(): bigint | undefined {
   }
 }
 
-function handOverAll({ state, run, files }: Belongings, user: User): void {
-  const stranger = handOverFolder(state, user, name => STATE_FILE.test(name))
-  if (stranger !== undefined) {
+function handOverAll({ states, run, files }: Belongings, user: User): void {
+  for (const state of states) {
+    const stranger = handOverFolder(state, user, name => STATE_FILE.test(name))
+    if (stranger === undefined) continue
     throw new BridgeError('ERR_USER', `${state} holds ${stranger}, so it is not given to ${user.name}`, {
       hint: 'choose a --state-dir that holds nothing else',
     })

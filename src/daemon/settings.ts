@@ -63,8 +63,22 @@ export function servesItself({ uplink, dhcp }: NetworkSettings): boolean {
   return uplink.mode === 'bridged' || uplink.subnet === 'macos'
 }
 
+export interface DemandSettings {
+  /** Each has a folder of its own in there. */
+  folder: string
+  /** What joins the host to them. */
+  uplink: 'tap' | 'vmnet'
+}
+
 export interface DaemonSettings {
-  network: NetworkSettings
+  /** Those that stand as long as the daemon runs. */
+  networks: NetworkSettings[]
+  /** What joins the host to networks on demand; undefined where there are none. */
+  demandUplink?: DemandSettings['uplink']
+  /** Of the control socket, and of the sockets of networks on demand. */
+  rights: SocketRights
+  /** What the standing networks are by now, for SIGHUP. Throws what is wrong with the file. */
+  reload?: () => NetworkSettings[]
   control: string
   /** Where the control socket goes when `control` is only the default and another daemon has it. */
   controlFallback?: string

@@ -3,7 +3,7 @@
  */
 
 import { readFileSync } from 'node:fs'
-import type { DialStatus, NeighborStatus, NetworkStatus, PortStatus } from '../control/api.js'
+import type { DialStatus, NeighborStatus, NetworkKind, NetworkStatus, PortStatus } from '../control/api.js'
 import type { Neighbor } from '../neighbors/neighbors.js'
 import {
   DROP_REASONS,
@@ -22,7 +22,7 @@ import { formatMac } from '../wire/mac.js'
 import type { Network } from './network.js'
 import type { Dial } from './vm-ports.js'
 
-export function networkStatus(network: Network): NetworkStatus {
+export function networkStatus(network: Network, kind: NetworkKind): NetworkStatus {
   const { settings, switch: sw, dhcp } = network
   const now = sw.now()
   const fdb = sw
@@ -41,6 +41,7 @@ export function networkStatus(network: Network): NetworkStatus {
   const claims = group(claimed.filter(({ how }) => how !== 'probe').map(({ portId, ip }) => [portId, ip]))
   return {
     name: settings.name,
+    kind,
     sockets: settings.sockets,
     ...(settings.dgrams?.length && { dgrams: settings.dgrams }),
     ...(network.vms.dials.length > 0 && { dials: network.vms.dials.map(dialStatus) }),

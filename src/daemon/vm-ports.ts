@@ -55,6 +55,8 @@ export interface VmPortsOptions {
   mtu: () => number
   /** Paths that VMs listen on. */
   dials: readonly string[]
+  /** `ports` has one more, or one less. */
+  onChange?: () => void
 }
 
 /** Who is behind a port. */
@@ -210,6 +212,7 @@ export class VmPorts {
         onFirstFrame: source => this.#names.hear(named, source),
         onEnd: reason => {
           this.ports.delete(port)
+          this.#options.onChange?.()
           this.#names.unplug(named)
           const fields = { event: 'port.down', port: port.name, fd, pid: peer?.pid, reason }
           // A VM that leaves is news; framing that breaks is a fault to look into.
@@ -229,6 +232,7 @@ export class VmPorts {
       ...(key !== undefined && { key }),
       since: wallClock.now(),
     })
+    this.#options.onChange?.()
     log.info(
       { event: 'port.up', port: port.name, fd, pid: peer?.pid, uid: peer?.uid, key },
       `${port.name} plugged in${peer === undefined ? '' : `, PID ${peer.pid}`}`,

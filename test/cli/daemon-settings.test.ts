@@ -12,7 +12,7 @@ import { toHex } from '../../src/wire/bytes.js'
 import { parseIpv4 } from '../../src/wire/ipv4.js'
 
 const read = (args: string[], env: NodeJS.ProcessEnv = {}): DhcpSettings | undefined =>
-  readDaemonSettings(parseCommand(command, ['--uplink', 'none', ...args], env)!).network.dhcp
+  readDaemonSettings(parseCommand(command, ['--uplink', 'none', ...args], env)!).networks[0]!.dhcp
 
 const refusal = (args: string[]): UsageError => {
   try {
@@ -102,7 +102,7 @@ t.test("on a Mac, root's daemon keeps /var/db/dhcpd_leases where its server serv
   t.teardown(() => void (process.geteuid = geteuid))
   const fileOf = (args: string[], uid = 0, platform: NodeJS.Platform = 'darwin'): string | undefined => {
     process.geteuid = () => uid
-    return readDaemonSettings(parseCommand(command, args, {})!, platform).network.dhcp?.leasesFile
+    return readDaemonSettings(parseCommand(command, args, {})!, platform).networks[0]!.dhcp?.leasesFile
   }
   const path = '/var/db/dhcpd_leases'
   t.equal(fileOf([]), path)

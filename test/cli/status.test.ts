@@ -59,6 +59,7 @@ t.test('status --json shows ports, addresses, traffic, drops, the FDB and leases
   const { ports, fdb, leases, dhcp, neighbors, ...network } = networks[0]
   t.strictSame(network, {
     name: 'default',
+    kind: 'standing',
     sockets: [daemon.socket],
     gateway: '192.168.105.1/24',
     mtu: 1500,
@@ -189,6 +190,7 @@ t.test('the tables hold no control characters, whatever a host or a program is c
     networks: [
       {
         name: 'default',
+        kind: 'standing',
         sockets: [`/tmp/${HOSTILE}`],
         gateway: '192.168.105.1/24',
         mtu: 1500,
@@ -253,6 +255,7 @@ t.test('datagram sockets and dials are in the tables, and of who has no process 
   }
   const network: NetworkStatus = {
     name: 'default',
+    kind: 'standing',
     sockets: ['/run/s'],
     dgrams: ['/run/g', '/run/h'],
     dials: [
@@ -281,6 +284,7 @@ t.test('datagram sockets and dials are in the tables, and of who has no process 
 t.test('conflicts, reservations and a disk that fails are in the tables', async t => {
   const network: NetworkStatus = {
     name: 'default',
+    kind: 'standing',
     sockets: [],
     gateway: '192.168.105.1/24',
     mtu: 1500,

@@ -10,7 +10,7 @@ import { formatIpv4Range } from '../../src/wire/ipv4.js'
 const UUID = '550e8400-e29b-41d4-a716-446655440000'
 
 const read = (args: string[], env: NodeJS.ProcessEnv = {}) =>
-  readDaemonSettings(parseCommand(command, args, env)!).network
+  readDaemonSettings(parseCommand(command, args, env)!).networks[0]!
 
 const vmnet = (...args: string[]) => read(['--uplink', 'vmnet', ...args])
 
@@ -88,7 +88,7 @@ t.test('bridged: no DHCP server of ours unless the LAN is named', async t => {
 
 t.test('without a word about the uplink a Mac has vmnet in shared mode, and Linux a TAP', async t => {
   const uplink = (platform: NodeJS.Platform, ...args: string[]) =>
-    readDaemonSettings(parseCommand(command, args, {})!, platform).network.uplink
+    readDaemonSettings(parseCommand(command, args, {})!, platform).networks[0]!.uplink
   t.strictSame(uplink('darwin'), { kind: 'auto', vmnet: vmnet().uplink })
   t.match(uplink('darwin', '--no-dhcp'), { vmnet: { appleDhcp: 'on' } }, "somebody leases: Apple's server")
   t.strictSame(uplink('linux'), { kind: 'auto', vmnet: undefined })

@@ -11,7 +11,7 @@ function fileWith(value: string | undefined, hasVmnet = false): string | undefin
   if (command.do !== 'run') throw new Error('it is not to be run')
   delete process.env['VMBRIDGE_LEASES_FILE']
   if (value !== undefined) process.env['VMBRIDGE_LEASES_FILE'] = value
-  return settingsOf(command.options, 20, hasVmnet).network.dhcp?.leasesFile
+  return settingsOf(command.options, 20, hasVmnet).networks[0]!.dhcp?.leasesFile
 }
 
 t.test(

@@ -146,7 +146,7 @@ for (const [args, reason] of [
 }
 
 t.test("on a Mac vmnet's own DHCP server serves, unless it is told not to", async t => {
-  const uplink = (...args: string[]) => settingsOf(options(...args, '/s'), 20, true).network
+  const uplink = (...args: string[]) => settingsOf(options(...args, '/s'), 20, true).networks[0]!
   t.match(uplink('--vmnet-gateway=192.168.105.1'), {
     uplink: { kind: 'vmnet', mode: 'shared', appleDhcp: 'on' },
   })
@@ -158,7 +158,7 @@ t.test("on a Mac vmnet's own DHCP server serves, unless it is told not to", asyn
 })
 
 t.test('elsewhere a TAP and our DHCP server with the same range', async t => {
-  const network = (...args: string[]) => settingsOf(options(...args, '/s'), 20, false).network
+  const network = (...args: string[]) => settingsOf(options(...args, '/s'), 20, false).networks[0]!
   const { uplink, gateway, dhcp } = network(
     '--vmnet-gateway=192.168.106.1',
     '--vmnet-dhcp-end=192.168.106.99',

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { request } from 'node:http'
 import { connect } from 'node:net'
-import type { LeaseStatus, NetworkStatus } from '../../src/control/api.js'
+import type { ControlHandlers, LeaseStatus, NetworkStatus } from '../../src/control/api.js'
 import { ControlClient } from '../../src/control/client.js'
 import { ControlServer } from '../../src/control/server.js'
 import { dhcpOf, type ControlledNetwork, type LeaseServer } from '../../src/daemon/dhcp-control.js'
@@ -95,6 +95,7 @@ export async function serveDhcp(t: Scope, rights: Partial<SocketRights> = {}, na
   }))
   const network = (name: string): NetworkStatus => ({
     name,
+    kind: 'standing',
     sockets: [join(folder, name)],
     gateway: '192.168.105.1/24',
     mtu: 1500,
@@ -109,10 +110,18 @@ export async function serveDhcp(t: Scope, rights: Partial<SocketRights> = {}, na
     path,
     rights: { mode: 0o660, ...rights },
     log,
-    handlers: { status, dhcp: name => dhcpOf(networks, name, log) },
+    handlers: { status, dhcp: name => dhcpOf(networks, name, log), networks: NO_NETWORKS },
   })
+  server.start()
   t.teardown(() => server.close())
   return { folder, path, log, leases, reservations, networks, server, client: new ControlClient(path) }
+}
+
+/** Of a daemon that has none on demand, and is not asked for them here. */
+const NO_NETWORKS: ControlHandlers['networks'] = {
+  list: () => ({ networks: [] }),
+  ensure: () => Promise.reject(new Error('not here')),
+  remove: () => Promise.reject(new Error('not here')),
 }
 
 export type Answer = { status: number; type: string | undefined; body: string }

@@ -38,7 +38,7 @@ const skip = requires(['linux', 'root', 'tap', 'ip'])
 const USER = native.userOf('daemon')!
 
 const NO_LOG = { info() {}, warn() {} } as unknown as Logger
-const NOTHING = { state: '/nowhere', files: [] }
+const NOTHING = { states: ['/nowhere'], files: [] }
 
 const denied = (): never => {
   throw Object.assign(new Error('EPERM: operation not permitted'), { code: 'EPERM' })
@@ -273,7 +273,7 @@ t.test(
     ]
     own.push('reservations.json', 'reservations.json.tmp', 'vmnet.json')
     for (const name of own) writeFileSync(join(state, name), '')
-    t.match(handOver({ state, files: [] }), GIVEN)
+    t.match(handOver({ states: [state], files: [] }), GIVEN)
     t.strictSame(ownersIn(state), Object.fromEntries(own.map(name => [name, USER.uid])))
     t.equal(statSync(state).uid, USER.uid)
 
@@ -281,7 +281,7 @@ t.test(
       writeFileSync(join(state, 'lock'), '')
       for (const name of ['notes', 'reservations.json~']) writeFileSync(join(state, name), '')
       chownSync(join(state, 'lock'), 0, 0)
-      t.match(handOver({ state, files: [] }), GIVEN)
+      t.match(handOver({ states: [state], files: [] }), GIVEN)
       t.match(ownersIn(state), { lock: USER.uid, notes: 0, 'reservations.json~': 0 })
     })
   },
@@ -295,12 +295,12 @@ t.test("what the user linked into the folder does not become the user's", { skip
   chownSync(state, USER.uid, USER.gid)
   writeFileSync(secret, '')
   symlinkSync(secret, join(state, 'leases.journal'))
-  t.match(handOver({ state, files: [secret] }), GIVEN, 'named by itself it is given')
+  t.match(handOver({ states: [state], files: [secret] }), GIVEN, 'named by itself it is given')
   chownSync(secret, 0, 0)
-  t.match(handOver({ state, files: [join(state, 'leases.journal')] }), GIVEN)
+  t.match(handOver({ states: [state], files: [join(state, 'leases.journal')] }), GIVEN)
   t.equal(statSync(secret).uid, 0, 'a symbolic link')
   linkSync(secret, join(state, 'lock'))
-  t.match(handOver({ state, files: [] }), /state\/lock is not given to daemon: it has another name/)
+  t.match(handOver({ states: [state], files: [] }), /state\/lock is not given to daemon: it has another name/)
   t.equal(statSync(secret).uid, 0, 'a hard link')
   t.equal(statSync(state).uid, USER.uid, 'the folder is whose it was')
   const own = join(state, 'reservations.json')
@@ -308,10 +308,14 @@ t.test("what the user linked into the folder does not become the user's", { skip
   chownSync(own, USER.uid, USER.gid)
   linkSync(own, join(folder, 'backup'))
   rmSync(join(state, 'lock'))
-  t.match(handOver({ state, files: [] }), GIVEN, 'a second name of what the user has already is no matter')
+  t.match(
+    handOver({ states: [state], files: [] }),
+    GIVEN,
+    'a second name of what the user has already is no matter',
+  )
   const link = join(folder, 'link')
   symlinkSync(state, link)
-  t.match(handOver({ state: link, files: [] }), /link is no folder that can be given to daemon/)
+  t.match(handOver({ states: [link], files: [] }), /link is no folder that can be given to daemon/)
 })
 
 t.test(
@@ -321,7 +325,7 @@ t.test(
     const run = scratch(t)
     const files = ['s', 'control.sock'].map(name => join(run, name))
     for (const file of [...files, join(run, 'another.pid')]) writeFileSync(file, '')
-    const belongings = { state: '/nowhere', run, files }
+    const belongings = { states: ['/nowhere'], run, files }
     t.match(handOver(belongings), GIVEN)
     t.strictSame(ownersIn(run), { s: USER.uid, 'control.sock': USER.uid, 'another.pid': 0 })
     t.equal(statSync(run).uid, 0)

@@ -117,11 +117,11 @@ const isOwn = (t: Test, settings: DaemonSettings[], what: (each: DaemonSettings)
 
 t.test('the daemon takes the command lines of the plists; no two share a place', async t => {
   const settings = [shared, bridged].map(({ args }) => settingsOf(args))
-  t.match(settings[0].network.uplink, { kind: 'vmnet', mode: 'shared' })
-  t.match(settings[1].network.uplink, { kind: 'vmnet', mode: 'bridged', interface: 'en0' })
-  for (const { network } of settings) t.strictSame(network.rights, { mode: 0o660, gid: 80 })
-  isOwn(t, settings, ({ network }) => network.sockets.join(' '))
-  isOwn(t, settings, ({ network }) => network.stateDir)
+  t.match(settings[0].networks[0]!.uplink, { kind: 'vmnet', mode: 'shared' })
+  t.match(settings[1].networks[0]!.uplink, { kind: 'vmnet', mode: 'bridged', interface: 'en0' })
+  for (const { rights } of settings) t.strictSame(rights, { mode: 0o660, gid: 80 })
+  isOwn(t, settings, ({ networks }) => networks[0]!.sockets.join(' '))
+  isOwn(t, settings, ({ networks }) => networks[0]!.stateDir)
   isOwn(t, settings, ({ control }) => control)
   isOwn(t, settings, ({ pidfile }) => pidfile)
 })
@@ -131,11 +131,13 @@ t.test('the daemon takes the command line of the unit', async t => {
   t.equal(line[1], '/opt/vmbridge/bin/vmbridge')
   t.match(settingsOf(line[2].split(' ')), {
     control: '/run/vmbridge/control.sock',
-    network: {
-      uplink: { kind: 'tap' },
-      sockets: ['/run/vmbridge/vmbridge.sock'],
-      stateDir: '/var/lib/vmbridge/default',
-    },
+    networks: [
+      {
+        uplink: { kind: 'tap' },
+        sockets: ['/run/vmbridge/vmbridge.sock'],
+        stateDir: '/var/lib/vmbridge/default',
+      },
+    ],
   })
 })
 

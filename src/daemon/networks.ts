@@ -1,0 +1,422 @@
+/**
+ * The networks of a daemon: those that stand, and those on demand. A network on demand is there for whoever wants its gateway
+ * (`ensure`), lives as long as a VM is plugged in, and leaves nothing.
+ *
+ * One change at a time, in the order in which they came: three VMs that start at once want one network, and it is made
+ * once.
+ */
+
+import { isDeepStrictEqual } from 'node:util'
+import type { NetworkKind, NetworkWanted } from '../control/api.js'
+import { BridgeError } from '../errors.js'
+import type { Logger } from '../log.js'
+import type { SocketRights } from '../ports/claim.js'
+import { formatCidr, type Cidr } from '../wire/ipv4.js'
+import { DemandFolder } from './demand-folder.js'
+import { Network, type NetworkContext } from './network.js'
+import { servesItself, type DemandSettings, type NetworkSettings } from './settings.js'
+import { DEFAULT_WAIT, settingsOf } from './wanted.js'
+
+/** Of networks on demand: each has a device of the host. */
+const MOST_DEMANDED = 64
+
+/**
+ * How long a network on demand outlives its last port, in ms: a guest that reboots under QEMU's -no-reboot comes back by a
+ * new process. No longer, since talosctl 1.13 and older predict the name of the next bridge.
+ */
+const LINGER = 1000
+
+export interface NetworksOptions {
+  context: Omit<NetworkContext, 'onPorts'>
+  log: Logger
+  /** Of the sockets of networks on demand. */
+  rights: SocketRights
+  /** Makes the folder that standing sockets lie in, where that is the default one. */
+  prepare?: (settings: NetworkSettings) => void
+}
+
+/** A network and how long it is there. */
+export interface Held {
+  readonly network: Network
+  readonly kind: NetworkKind
+}
+
+interface Demanded extends Held {
+  readonly kind: 'demand'
+  /** When it was wanted for VMs that have not come, the first first: until when they are waited for, in ms. */
+  awaited: number[]
+  /** VMs that are plugged in, as far as was heard. */
+  ports: number
+  /** When the last VM left, in ms. */
+  emptySince: number
+  timer: NodeJS.Timeout | undefined
+}
+
+export class Networks {
+  readonly #options: NetworksOptions
+  readonly #standing = new Map<string, Network>()
+  readonly #demanded = new Map<string, Demanded>()
+  /** Where those on demand are; undefined where there can be none. */
+  #demandIn: { settings: DemandSettings; folder: DemandFolder } | undefined
+  #turn: Promise<unknown> = Promise.resolve()
+  #isStopped = false
+
+  constructor(options: NetworksOptions) {
+    this.#options = options
+  }
+
+  /** The standing ones first. */
+  list(): Held[] {
+    return [
+      ...[...this.#standing.values()].map(network => ({ network, kind: 'standing' as const })),
+      ...this.#demanded.values(),
+    ]
+  }
+
+  /** Ms until a network on demand goes if no VM comes; undefined where there are VMs, and for those that stand. */
+  timeLeft(name: string): number | undefined {
+    const entry = this.#demanded.get(name)
+    return entry && entry.ports === 0 ? Math.max(0, dueOf(entry) - this.#now()) : undefined
+  }
+
+  /** @throws BridgeError of the first that does not start; those before it stand then, and stop() ends them */
+  start(standing: readonly NetworkSettings[]): Promise<void> {
+    return this.#inTurn(async () => {
+      for (const settings of standing) await this.#stand(settings)
+    })
+  }
+
+  /**
+   * From here on there are networks on demand; what an earlier daemon left with VMs plugged in is built again. Never rejects:
+   * what cannot be had is said.
+   */
+  openDemand(settings: DemandSettings): Promise<void> {
+    const folder = new DemandFolder(settings.folder, this.#options.log)
+    this.#demandIn = { settings, folder }
+    return this.#inTurn(async () => {
+      for (const wanted of folder.left()) {
+        try {
+          await this.#demand({ ...wanted, wait: DEFAULT_WAIT }, true)
+          this.#options.log.info(
+            { event: 'network.restored', network: wanted.name },
+            `the network ${wanted.name} is there again, for the VMs that were plugged in`,
+          )
+        } catch (error) {
+          const reason = error instanceof Error ? error.message : String(error)
+          this.#options.log.error(
+            { event: 'network.lost', network: wanted.name, reason },
+            `the network ${wanted.name} of an earlier daemon cannot be had again, and its VMs are cut off: ${reason}`,
+          )
+          folder.remove(wanted.name!)
+        }
+      }
+    })
+  }
+
+  /**
+   * The network of that gateway and mask, made if it is not there.
+   * @throws BridgeError ERR_NETWORK_WANTED, ERR_NETWORK_EXISTS, ERR_NETWORK_OVERLAP, ERR_NETWORK_DIFFERS, ERR_NETWORKS_FULL,
+   *   ERR_NO_DEMAND, and those of Network.start
+   */
+  ensure(wanted: NetworkWanted): Promise<Held & { isNew: boolean }> {
+    return this.#inTurn(() => this.#demand(wanted, false))
+  }
+
+  /** @throws BridgeError ERR_NO_NETWORK, ERR_NETWORK_STANDING, ERR_NETWORK_BUSY */
+  remove(name: string, isForced: boolean): Promise<Held> {
+    return this.#inTurn(async () => {
+      const entry = this.#demanded.get(name)
+      if (entry === undefined) throw this.#noSuch(name)
+      const { size } = entry.network.vms.ports
+      if (size > 0 && !isForced)
+        throw new BridgeError(
+          'ERR_NETWORK_BUSY',
+          `${size === 1 ? 'a VM is' : `${size} VMs are`} plugged into ${name}`,
+          {
+            hint: `stop them: it goes with the last one; or cut them off: vmbridge network remove --force ${name}`,
+          },
+        )
+      await this.#end(entry)
+      return entry
+    })
+  }
+
+  /**
+   * Makes the standing networks what `wanted` says: what is not in it goes, what is new comes, what changed is built anew.
+   * The others do not notice. Never rejects: a network that does not start is said, and is what it was before if it can.
+   */
+  reload(wanted: readonly NetworkSettings[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const { log } = this.#options
+      const isKept = (settings: NetworkSettings): boolean =>
+        wanted.some(each => isDeepStrictEqual(each, settings))
+      const former = new Map<string, NetworkSettings>()
+      for (const [name, network] of this.#standing) {
+        if (isKept(network.settings)) continue
+        former.set(name, network.settings)
+        this.#standing.delete(name)
+        await network.stop()
+        log.info(
+          { event: 'network.down', network: name },
+          `the network ${name} is down: the file has it no more, or another`,
+        )
+      }
+      const failed: NetworkSettings[] = []
+      for (const settings of wanted) {
+        if (this.#standing.has(settings.name) || (await this.#tryStand(settings))) continue
+        failed.push(settings)
+      }
+      for (const { name } of failed) {
+        const before = former.get(name)
+        if (before !== undefined && (await this.#tryStand(before)))
+          log.warn({ event: 'network.former', network: name }, `the network ${name} is as it was before`)
+      }
+    })
+  }
+
+  /**
+   * At once, whatever is being started: that may hang. Networks on demand that have VMs leave their folders, since the VMs
+   * outlive this daemon.
+   */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    const demanded = [...this.#demanded.values()].map(entry =>
+      entry.network.vms.ports.size > 0 ? this.#close(entry) : this.#end(entry),
+    )
+    const standing = [...this.#standing.values()].map(network => network.stop())
+    this.#standing.clear()
+    await Promise.all([...demanded, ...standing])
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(change)
+    this.#turn = result.catch(() => {})
+    return result
+  }
+
+  async #tryStand(settings: NetworkSettings): Promise<boolean> {
+    const { name } = settings
+    const { log } = this.#options
+    try {
+      await this.#stand(settings)
+      log.info({ event: 'network.up', network: name }, `the network ${name} is up`)
+      return true
+    } catch (error) {
+      const { message, hint } = error as BridgeError
+      log.error(
+        { event: 'network.failed', network: name, reason: message },
+        `the network ${name} does not start: ${message}${hint === undefined ? '' : `. Try: ${hint}`}`,
+      )
+      return false
+    }
+  }
+
+  async #stand(settings: NetworkSettings): Promise<void> {
+    if (this.#isStopped) return
+    this.#requireRoom(settings)
+    this.#options.prepare?.(settings)
+    const network = new Network(settings, this.#contextOf(settings))
+    // Before it is up: who stops meanwhile stops it, too.
+    this.#standing.set(settings.name, network)
+    try {
+      await network.start()
+    } catch (error) {
+      this.#standing.delete(settings.name)
+      throw error
+    }
+  }
+
+  async #demand(wanted: NetworkWanted, isKept: boolean): Promise<Held & { isNew: boolean }> {
+    const { rights, log } = this.#options
+    if (this.#demandIn === undefined)
+      throw new BridgeError('ERR_NO_DEMAND', 'this daemon makes no networks on demand', {
+        hint: 'vmbridge daemon without --user, which gives up what it takes; or have the network in its file',
+      })
+    const { folder } = this.#demandIn
+    const settings = settingsOf(wanted, this.#demandIn.settings, rights)
+    const there = this.list().find(({ network }) => isOf(network.settings, settings.gateway))
+    if (there !== undefined) {
+      requireSame(wanted, settings, there)
+      const entry = this.#demanded.get(there.network.settings.name)
+      if (entry !== undefined) this.#await(entry, wanted)
+      return { ...there, isNew: false }
+    }
+    if (this.#isStopped) throw new BridgeError('ERR_STOPPING', 'the daemon is stopping')
+    this.#requireRoom(settings)
+    if (this.#demanded.size >= MOST_DEMANDED)
+      throw new BridgeError('ERR_NETWORKS_FULL', `there are ${MOST_DEMANDED} networks on demand already`, {
+        hint: 'vmbridge network remove',
+      })
+    const { name } = settings
+    if (!isKept) folder.make(name, wanted)
+    const network: Network = new Network(settings, {
+      ...this.#contextOf(settings),
+      onPorts: () => this.#portsChanged(entry),
+    })
+    const entry: Demanded = {
+      network,
+      kind: 'demand',
+      awaited: [],
+      ports: 0,
+      emptySince: 0,
+      timer: undefined,
+    }
+    this.#demanded.set(name, entry)
+    try {
+      await network.start()
+    } catch (error) {
+      this.#demanded.delete(name)
+      folder.remove(name)
+      throw error
+    }
+    log.info(
+      {
+        event: 'network.up',
+        network: name,
+        gateway: formatCidr(settings.gateway),
+        uplink: network.uplink.status(),
+      },
+      `the network ${name} is up, on demand`,
+    )
+    this.#await(entry, wanted)
+    return { network, kind: 'demand', isNew: true }
+  }
+
+  /** The log says of which network it speaks, unless that is the only one in the ordinary case. */
+  #contextOf({ name }: NetworkSettings): NetworkContext {
+    const { context } = this.#options
+    return name === 'default' ? context : { ...context, log: context.log.child({ network: name }) }
+  }
+
+  /** One VM more is expected. */
+  #await(entry: Demanded, { wait = DEFAULT_WAIT }: NetworkWanted): void {
+    entry.awaited.push(this.#now() + wait * 1000)
+    this.#schedule(entry)
+  }
+
+  /** Called in the middle of whatever a VM does: only timers are set. */
+  #portsChanged(entry: Demanded): void {
+    const { size } = entry.network.vms.ports
+    // Who plugs in is one of those that are waited for.
+    for (let come = entry.ports; come < size; come++) entry.awaited.shift()
+    entry.ports = size
+    if (size === 0) entry.emptySince = this.#now()
+    this.#schedule(entry)
+  }
+
+  #schedule(entry: Demanded): void {
+    clearTimeout(entry.timer)
+    entry.timer = undefined
+    if (entry.ports > 0 || !this.#isHeld(entry)) return
+    entry.timer = setTimeout(
+      () => {
+        void this.#inTurn(async () => {
+          // Somebody may have wanted it, or come, while others had their turn.
+          if (!this.#isHeld(entry) || entry.ports > 0) return
+          if (dueOf(entry) > this.#now()) this.#schedule(entry)
+          else await this.#end(entry)
+        })
+      },
+      Math.max(0, dueOf(entry) - this.#now()),
+    )
+  }
+
+  #isHeld(entry: Demanded): boolean {
+    return this.#demanded.get(entry.network.settings.name) === entry
+  }
+
+  /** Takes a network on demand down, and all that it left. Never rejects: what goes wrong is said. */
+  async #end(entry: Demanded): Promise<void> {
+    const { name } = entry.network.settings
+    const { log } = this.#options
+    try {
+      await this.#close(entry)
+      log.info(
+        { event: 'network.down', network: name },
+        `the network ${name} is down, and nothing is left of it`,
+      )
+    } catch (error) {
+      const line = `the network ${name} did not stop as it should: what is left is not taken down`
+      log.error({ event: 'network.down', network: name, err: error }, line)
+    }
+    this.#demandIn?.folder.remove(name)
+  }
+
+  async #close(entry: Demanded): Promise<void> {
+    clearTimeout(entry.timer)
+    this.#demanded.delete(entry.network.settings.name)
+    await entry.network.stop()
+  }
+
+  /** @throws BridgeError ERR_NETWORK_EXISTS, ERR_NETWORK_OVERLAP */
+  #requireRoom(settings: NetworkSettings): void {
+    const { name, gateway } = settings
+    for (const { network } of this.list()) {
+      const other = network.settings
+      if (other.name === name)
+        throw new BridgeError('ERR_NETWORK_EXISTS', `there is a network ${name} already`, {
+          hint: 'another --name',
+        })
+      if (servesItself(settings) || servesItself(other)) continue
+      if (gateway.network > other.gateway.broadcast || other.gateway.network > gateway.broadcast) continue
+      throw new BridgeError(
+        'ERR_NETWORK_OVERLAP',
+        `${formatCidr(gateway)} overlaps ${formatCidr(other.gateway)} of the network ${other.name}`,
+        { hint: 'another subnet; vmbridge networks shows those that are taken' },
+      )
+    }
+  }
+
+  #noSuch(name: string): BridgeError {
+    if (this.#standing.has(name))
+      return new BridgeError(
+        'ERR_NETWORK_STANDING',
+        `the network ${name} stands as long as the daemon runs`,
+        {
+          hint: "take it out of the daemon's file and send SIGHUP, or stop the daemon",
+        },
+      )
+    const names = this.list().map(({ network }) => network.settings.name)
+    return new BridgeError('ERR_NO_NETWORK', 'there is no network of that name', {
+      hint: names.length > 0 ? `one of: ${names.join(', ')}` : 'vmbridge networks',
+    })
+  }
+
+  #now(): number {
+    return this.#options.context.clock.now()
+  }
+}
+
+/** When a network without VMs goes. */
+function dueOf({ awaited, emptySince }: Demanded): number {
+  return Math.max(emptySince + LINGER, ...awaited)
+}
+
+/** Whether a network is known by that gateway and mask. */
+function isOf(settings: NetworkSettings, { address, prefix }: Cidr): boolean {
+  const { gateway } = settings
+  return !servesItself(settings) && gateway.address === address && gateway.prefix === prefix
+}
+
+/**
+ * Whoever finds a network there gets it as it is; what they said of it in so many words must hold. One that stands is as its
+ * owner had it.
+ * @throws BridgeError ERR_NETWORK_DIFFERS
+ */
+function requireSame(wanted: NetworkWanted, settings: NetworkSettings, { network, kind }: Held): void {
+  if (kind === 'standing') return
+  const other = network.settings
+  const differs = [
+    wanted.dhcp !== undefined && !isSameDhcp(settings, other) ? 'DHCP' : undefined,
+    wanted.mode !== undefined && !isDeepStrictEqual(settings.uplink, other.uplink) ? 'mode' : undefined,
+    wanted.mtu !== undefined && settings.mtu !== other.mtu ? 'MTU' : undefined,
+  ].find(each => each !== undefined)
+  if (differs === undefined) return
+  throw new BridgeError('ERR_NETWORK_DIFFERS', `the network ${other.name} is there with another ${differs}`, {
+    hint: 'vmbridge networks; it goes with its last VM',
+  })
+}
+
+function isSameDhcp(one: NetworkSettings, other: NetworkSettings): boolean {
+  return one.answers === other.answers && (one.dhcp === undefined) === (other.dhcp === undefined)
+}
