@@ -58,7 +58,7 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
   const frame: NetworkFrame = {
     name: 'default',
     socket: join(place.run, SOCKET_NAME),
-    stateDir: socket => resolve(get('state-dir') ?? stateFolderFor(place, socket)),
+    stateDir: socket => stateFolderFor(place, socket),
     rights: level.rights,
   }
   const network = readNetworkSettings(parsed, frame, platform)
@@ -120,7 +120,7 @@ export function readNetworkSettings(
     uplink,
     gateway,
     mtu: parseMtu(get('mtu') ?? '1500'),
-    stateDir: stateDir(sockets[0]),
+    stateDir: resolve(get('state-dir') ?? stateDir(sockets[0])),
     ...(dhcp === undefined ? {} : { dhcp }),
   }
 }

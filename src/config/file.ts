@@ -78,10 +78,13 @@ export function readWords(text: string, keys: { top: Keys; network: Keys }): Fil
     resolveKnownTags: false,
   })
   const faults = new Faults(yaml.placeOf)
-  for (const { message, at } of yaml.errors)
+  const [error] = yaml.errors
+  if (error !== undefined) {
+    // What is behind it, and a tree that was mended by a guess, have faults of their own making.
+    const { message, at } = error
     faults.add(at, /multiple documents/.test(message) ? 'a second document: one file has one' : message)
-  // A tree that was mended by a guess has faults of its own.
-  if (faults.size > 0) return { top: new Map(), faults }
+    return { top: new Map(), faults }
+  }
   for (const { message, pos } of yaml.document.warnings) faults.add(pos[0], message, 'leave it out')
   if (yaml.document.directives?.yaml.version !== '1.2')
     faults.add(0, 'a file of an older YAML, where texts mean other things', 'leave the %YAML line out')
@@ -102,7 +105,7 @@ class Reader {
     const words: FileWords = { top, faults: this.#faults }
     for (const { name, at, value } of this.#pairs(contents, 'the file', 0)) {
       if (name === NETWORKS) words.networks = this.#networks(value, at)
-      else this.#entry(top, name, at, value, this.#keys.top, 'the file')
+      else this.#entry(top, name, at, value, this.#keys.top, 'the file', [NETWORKS])
     }
     return words
   }
@@ -209,7 +212,7 @@ class Reader {
       return this.#faults.add(at, message, `it stands in a network: networks: { default: { ${name}: … } }`)
     if (where === 'a network' && Object.hasOwn(top, name))
       return this.#faults.add(at, message, 'it stands at the top of the file, for all networks')
-    const meant = nearest(name, where === 'the file' ? [...known, NETWORKS] : known)
+    const meant = nearest(name, known)
     const hint = meant === undefined ? `the keys are ${known.join(', ')}` : `did you mean ${meant}?`
     this.#faults.add(at, message, hint)
   }

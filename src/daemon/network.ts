@@ -6,7 +6,7 @@
  * uplink, then DHCP with its leases, then VMs are let in. Torn down the other way round.
  */
 
-import type { Reservations } from '../dhcp/reservations.js'
+import type { Reservations, StandingReservation } from '../dhcp/reservations.js'
 import type { DhcpServer } from '../dhcp/server.js'
 import type { Logger } from '../log.js'
 import { Neighbors } from '../neighbors/neighbors.js'
@@ -147,6 +147,12 @@ export class Network {
       { event: 'dhcp.lan', interface: bridged },
       `THE DHCP SERVER LEASES ADDRESSES OF THE LAN behind ${bridged} to the VMs, as --dhcp-on-lan says: nobody else on it may have them; the LAN itself is not answered, and its own DHCP server is kept from the VMs`,
     )
+  }
+
+  /** Takes those in place of the standing reservations that there are, while all goes on. */
+  async standInstead(standing: readonly StandingReservation[]): Promise<void> {
+    this.settings.reservations = standing
+    await this.reservations?.standInstead(standing)
   }
 
   async stop(): Promise<void> {
