@@ -75,7 +75,7 @@ t.test('a file that is wrong is told with all faults, exit 2, before anything is
   const { status, stdout, stderr } = await vmbridge(['daemon', '--config', at.file])
   t.same([status, stdout], [2, ''])
   t.match(stderr.split('\n'), [
-    `vmbridge: ${at.file}:5:${60 + at.folder.length}: mtu 1 is not a number of bytes`,
+    `vmbridge: ${at.file}:5:${61 + at.folder.length}: mtu 1 is not a number of bytes`,
     `${at.file}:6:31: gateway 10.300.0.1/24 is not an address with a prefix length`,
     `  try: vmbridge config validate ${at.file}`,
     '',
