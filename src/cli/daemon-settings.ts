@@ -4,16 +4,13 @@
  */
 
 import { join, resolve } from 'node:path'
-import { CONTROL_NAME, controlBeside, ownPlace, SOCKET_NAME, stateFolderFor } from '../config/paths.js'
-import type { User } from '../daemon/privileges.js'
-import type { DaemonSettings, DhcpSettings } from '../daemon/settings.js'
+import { controlBeside, ownPlace, SOCKET_NAME, stateFolderFor } from '../config/paths.js'
+import type { DaemonSettings, DhcpSettings, NetworkSettings } from '../daemon/settings.js'
 import { parseBootRules } from '../dhcp/boot.js'
 import { parseOptions } from '../dhcp/option-config.js'
 import { DNS, DOMAIN } from '../dhcp/options.js'
 import { defaultRange } from '../dhcp/range.js'
 import { UsageError } from '../errors.js'
-import { LOG_LEVELS } from '../log.js'
-import { native } from '../native.js'
 import { MAX_SOCKET_PATH, type SocketRights } from '../ports/claim.js'
 import type { UplinkChoice } from '../uplink/uplink.js'
 import {
@@ -25,28 +22,31 @@ import {
   type Cidr,
   type Ipv4Range,
 } from '../wire/ipv4.js'
+import { readDaemonLevel, type DaemonLevel } from './daemon-level.js'
 import type { Parsed } from './options.js'
 import { parseVmnet, refuseVmnetOptions } from './vmnet-settings.js'
-import { parseChoice, parseMode, parseMtu, parseSeconds } from './values.js'
+import { parseMtu, parseSeconds } from './values.js'
 
 export const DEFAULT_GATEWAY = '192.168.105.1/24'
 /** Those that are of no use without the DHCP server. */
-const DHCP_OPTIONS = [
+export const DHCP_OPTIONS = [
   ...(['dhcp-range', 'dhcp-exclude', 'dhcp-option', 'dhcp-boot'] as const),
   ...(['dns', 'domain', 'lease-time'] as const),
 ]
-const DEFAULT_MODE = '0660'
 const MACOS_LEASES = '/var/db/dhcpd_leases'
-/** What lists the names that there are. */
-const LIST =
-  process.platform === 'darwin'
-    ? { users: 'dscl . -list /Users', groups: 'dscl . -list /Groups' }
-    : { users: 'getent passwd', groups: 'getent group' }
-/** (gid_t)-1 means: leave it. */
-const MAX_GID = 0xfffffffe
 /** What an interface can have with a route: /31 and /32 leave no room for VMs. */
 const LONGEST_PREFIX = 30
 const SHORTEST_PREFIX = 8
+
+/** What a network has from around it. */
+export interface NetworkFrame {
+  name: string
+  /** Where VMs plug in unless its words name a place. */
+  socket: string
+  /** Where its state is unless its words say: by the first of its sockets. */
+  stateDir: (socket: string) => string
+  rights: SocketRights
+}
 
 /** @param platform whose uplink `auto` is */
 export function readDaemonSettings(parsed: Parsed, platform = process.platform): DaemonSettings {
@@ -54,8 +54,46 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
   if (operands.length > 0)
     throw new UsageError(`daemon takes no operand, but got "${operands[0]}"`, 'vmbridge daemon --help')
   const place = ownPlace()
+  const level = readDaemonLevel(parsed)
+  const frame: NetworkFrame = {
+    name: 'default',
+    socket: join(place.run, SOCKET_NAME),
+    stateDir: socket => stateFolderFor(place, socket),
+    rights: level.rights,
+  }
+  const network = readNetworkSettings(parsed, frame, platform)
+  const isElsewhere = get('control') === undefined && all('socket').length > 0
+  return {
+    networks: [network],
+    ...level,
+    ...demandUplink(level, [network], platform),
+    ...(isElsewhere ? { controlFallback: controlBeside(network.sockets[0]) } : {}),
+  }
+}
+
+/** What joins the host to networks on demand: without root no device can be had any more. */
+export function demandUplink(
+  { user }: DaemonLevel,
+  networks: readonly NetworkSettings[],
+  platform: NodeJS.Platform,
+): Pick<DaemonSettings, 'demandUplink'> {
+  if (user !== undefined) return {}
+  const isVmnet = platform === 'darwin' || networks.some(({ uplink }) => uplink.kind === 'vmnet')
+  return { demandUplink: isVmnet ? 'vmnet' : 'tap' }
+}
+
+/**
+ * @param platform whose uplink `auto` is
+ * @throws UsageError
+ */
+export function readNetworkSettings(
+  parsed: Parsed,
+  { name, socket, stateDir, rights }: NetworkFrame,
+  platform = process.platform,
+): NetworkSettings {
+  const { get, all } = parsed
   const given = all('socket').map(path => resolve(path))
-  const sockets = given.length > 0 ? given : [join(place.run, SOCKET_NAME)]
+  const sockets = given.length > 0 ? given : [socket]
   const gateway = parseGateway(get('gateway') ?? DEFAULT_GATEWAY)
   const uplink = parseUplink(get('uplink') ?? 'auto', parsed, gateway, platform)
   if (uplink.kind === 'socket' && sockets.includes(uplink.path)) {
@@ -68,43 +106,22 @@ export function readDaemonSettings(parsed: Parsed, platform = process.platform):
   const dhcp = parseDhcp(parsed, uplink, gateway)
   const leasesFile = leasesFileOf(parsed, uplink, dhcp, platform)
   if (dhcp !== undefined && leasesFile !== undefined) dhcp.leasesFile = leasesFile
-  const control = get('control')
-  const pidfile = get('pidfile')
-  const logFile = get('log-file')
-  const user = parseUser(get('user'))
   // Apple's own server leases no more than ours: addresses for static use stay free. It leases from the gateway on.
   const leased = dhcp === undefined ? undefined : (dhcp.range ?? defaultRange(gateway))
   const vmnet = uplink.kind === 'auto' ? uplink.vmnet : uplink.kind === 'vmnet' ? uplink : undefined
   if (vmnet !== undefined && leased !== undefined && leased.last > gateway.address)
     vmnet.dhcpEnd ??= leased.last
-  const rights = parseRights(parsed)
   return {
-    networks: [
-      {
-        name: 'default',
-        sockets,
-        dgrams,
-        dials,
-        rights,
-        uplink,
-        gateway,
-        mtu: parseMtu(get('mtu') ?? '1500'),
-        stateDir: resolve(get('state-dir') ?? stateFolderFor(place, sockets[0])),
-        ...(dhcp === undefined ? {} : { dhcp }),
-      },
-    ],
+    name,
+    sockets,
+    dgrams,
+    dials,
     rights,
-    // Without root no device can be had any more.
-    ...(user === undefined && {
-      demandUplink: uplink.kind === 'vmnet' || platform === 'darwin' ? 'vmnet' : 'tap',
-    }),
-    control: control === undefined ? join(place.run, CONTROL_NAME) : resolve(control),
-    ...(control === undefined && given.length > 0 ? { controlFallback: controlBeside(given[0]) } : {}),
-    ...(pidfile === undefined ? {} : { pidfile: resolve(pidfile) }),
-    ...(user === undefined ? {} : { user }),
-    ...(logFile === undefined ? {} : { logFile: resolve(logFile) }),
-    logLevel: parseChoice('log-level', get('log-level') ?? 'info', LOG_LEVELS),
-    logFormat: parseChoice('log-format', get('log-format') ?? 'pretty', ['pretty', 'json'] as const),
+    uplink,
+    gateway,
+    mtu: parseMtu(get('mtu') ?? '1500'),
+    stateDir: resolve(get('state-dir') ?? stateDir(sockets[0])),
+    ...(dhcp === undefined ? {} : { dhcp }),
   }
 }
 
@@ -131,28 +148,6 @@ function parsePlaces(
       return path
     })
   return { dgrams: take('dgram'), dials: take('dial') }
-}
-
-function parseRights({ get }: Parsed): SocketRights {
-  const mode = parseMode('socket-mode', get('socket-mode') ?? DEFAULT_MODE)
-  const group = get('socket-group')
-  if (group === undefined) return { mode }
-  const gid = /^\d+$/.test(group) ? Number(group) : native.groupId(group)
-  if (gid === undefined || gid > MAX_GID)
-    throw new UsageError(
-      `--socket-group ${group}: there is no such group`,
-      `another --socket-group: ${LIST.groups}`,
-    )
-  return { mode, gid }
-}
-
-function parseUser(name: string | undefined): User | undefined {
-  if (name === undefined) return undefined
-  const user = native.userOf(name)
-  if (user === undefined)
-    throw new UsageError(`--user ${name}: there is no such user`, `another --user: ${LIST.users}`)
-  if (user.uid === 0) throw new UsageError(`--user ${name} is root`, 'name a user without rights of its own')
-  return user
 }
 
 function parseUplink(text: string, parsed: Parsed, gateway: Cidr, platform: NodeJS.Platform): UplinkChoice {

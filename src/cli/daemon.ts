@@ -2,6 +2,7 @@
  * `vmbridge daemon`: runs a network in the foreground until a signal ends it.
  */
 
+import { ownConfig } from '../config/paths.js'
 import { DEFAULT_GATEWAY, readDaemonSettings } from './daemon-settings.js'
 import type { Command, Parsed } from './options.js'
 import { VMNET_OPTIONS } from './vmnet-settings.js'
@@ -10,6 +11,12 @@ export const command: Command = {
   name: 'daemon',
   summary: 'Runs the switch with its uplink and DHCP server in the foreground, until SIGINT or SIGTERM.',
   options: {
+    config: {
+      value: 'FILE',
+      help: 'the networks and settings of this file; of options only those of the daemon go with it, and win',
+      fallback: `${ownConfig(0)} for root, ~/.config/vmbridge.yaml for a user, where it exists and no option is a network's`,
+    },
+    'no-config': { help: 'read no file' },
     socket: {
       value: 'PATH',
       multiple: true,
@@ -83,6 +90,10 @@ export const command: Command = {
     ['sudo vmbridge daemon', 'VMs and this host on one segment, 192.168.105.0/24'],
     ['vmbridge daemon --socket /tmp/lab.sock --uplink none', 'VMs among themselves, no root needed'],
     [
+      'sudo vmbridge daemon --config /etc/vmbridge.yaml',
+      'the networks of a file, which `vmbridge config init` writes',
+    ],
+    [
       'sudo vmbridge daemon --gateway 10.5.0.1/24 --dhcp-range 10.5.0.100-10.5.0.150',
       'another subnet, a small pool',
     ],
@@ -106,7 +117,8 @@ export const command: Command = {
 }
 
 export async function run(parsed: Parsed): Promise<number | undefined> {
-  const settings = readDaemonSettings(parsed)
+  const { readConfig } = await import('./daemon-config.js')
+  const settings = readConfig(parsed, command.options) ?? readDaemonSettings(parsed)
   const { runDaemon } = await import('../daemon/daemon.js')
   return runDaemon(settings)
 }

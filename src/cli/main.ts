@@ -16,6 +16,10 @@ export interface CommandModule {
 
 const COMMANDS: Record<string, { load: () => Promise<CommandModule>; summary: string }> = {
   daemon: { load: () => import('./daemon.js'), summary: 'run the switch, its uplink and its DHCP server' },
+  config: {
+    load: () => import('./config.js'),
+    summary: 'check, show or begin vmbridge.yaml: the networks that a daemon has',
+  },
   run: {
     load: () => import('./run.js'),
     summary: 'start a program (QEMU) with a port of the switch on descriptor 3',

@@ -105,7 +105,7 @@ function refuseAddOptions(verb: string, { all }: Parsed): void {
   if (given !== undefined) throw new UsageError(`reservations ${verb} takes no --${given}`, HINT)
 }
 
-function recordOf(ip: string, { get, all }: Parsed): ReservationRecord {
+export function recordOf(ip: string, { get, all }: Parsed): ReservationRecord {
   if (parseIpv4(ip) === undefined) {
     throw new UsageError(`reservations add "${ip}": that is no IPv4 address`, HINT)
   }

@@ -36,6 +36,7 @@ export const command: Command = {
       'sudo vmbridge service install -- --gateway 10.5.0.1/24 --socket-group staff',
       'options of `vmbridge daemon`; those of the last install are what holds',
     ],
+    ['sudo vmbridge service install -- --config /etc/vmbridge.yaml', 'the networks of a file'],
     ['vmbridge service status', 'installed? running? how it ended last, and where its log is'],
     ['sudo vmbridge service stop', 'until the next start or boot'],
     ['sudo vmbridge service uninstall', 'leases and logs stay; it says where'],
@@ -77,13 +78,14 @@ function openManager(host: Host, choice: ServiceChoice): ServiceManager {
 
 /** A wrong word is said here, and not by a daemon that starts over and over. */
 async function checkDaemonOptions({ definition }: ServiceManager): Promise<void> {
-  const [daemon, { readDaemonSettings }] = await Promise.all([
+  const [daemon, { readDaemonSettings }, { readConfig }] = await Promise.all([
     import('./daemon.js'),
     import('./daemon-settings.js'),
+    import('./daemon-config.js'),
   ])
   const parsed = parseCommand(daemon.command, definition.args.slice(1), {})
   if (parsed === undefined) throw new UsageError('--help is no option of a service', HINT)
-  readDaemonSettings(parsed)
+  if (readConfig(parsed, daemon.command.options) === undefined) readDaemonSettings(parsed)
 }
 
 async function change(manager: ServiceManager, host: Host, verb: Exclude<Verb, 'status'>): Promise<string[]> {

@@ -30,6 +30,15 @@ export function ownPlace(uid: number = process.getuid?.() ?? 0, env: NodeJS.Proc
   }
 }
 
+/** The configuration of the daemon that this user would start, if there is one. */
+export function ownConfig(
+  uid: number = process.getuid?.() ?? 0,
+  env: NodeJS.ProcessEnv = process.env,
+): string {
+  if (uid === 0) return '/etc/vmbridge.yaml'
+  return join(env['XDG_CONFIG_HOME'] || join(homedir(), '.config'), 'vmbridge.yaml')
+}
+
 /** Where `vmbridge install` puts its tree, and services look for it. */
 export const DEFAULT_PREFIX = '/opt/vmbridge'
 

@@ -1,15 +1,14 @@
 /**
- * The DHCP side of a network whose reservations alone are answered: a host on a port of the switch. Nothing of it is on
- * disk: whoever makes such a network keeps its reservations, if they are to outlive it.
+ * The DHCP side of a network whose reservations alone are answered: a host on a port of the switch. There are no
+ * leases; the reservations are in the state folder, for a daemon that is started again.
  */
 
-import type { ReservationRecord } from '../control/api.js'
+import { join } from 'node:path'
 import { checkAnswerable } from '../dhcp/answer-reply.js'
 import { Answers } from '../dhcp/answers.js'
 import { SYSTEM_CLOCK } from '../dhcp/clock.js'
 import { limitLog } from '../dhcp/limited-log.js'
-import { toReservation } from '../dhcp/reservation-file.js'
-import { Reservations } from '../dhcp/reservations.js'
+import { Reservations, type StandingReservation } from '../dhcp/reservations.js'
 import type { Logger } from '../log.js'
 import { ServicePort } from '../ports/service-port.js'
 import type { Switch } from '../switch/switch.js'
@@ -21,8 +20,10 @@ import { DhcpService } from './dhcp-service.js'
 export interface AnswerSegmentOptions {
   gateway: Cidr
   mtu: number
-  /** What is reserved from the beginning on. */
-  reserved: readonly ReservationRecord[]
+  /** Those of the configuration. */
+  reservations: readonly StandingReservation[]
+  /** Where those that were asked for are kept. */
+  stateDir: string
   /** True where no host has the gateway's address: ARP for it is answered. */
   answersArp: boolean
   switch: Switch
@@ -37,11 +38,11 @@ export class AnswerSegment {
   readonly #service: ServicePort
 
   constructor(options: AnswerSegmentOptions) {
-    const { gateway, mtu, reserved, answersArp, switch: sw, log } = options
+    const { gateway, mtu, reservations, stateDir, answersArp, switch: sw, log } = options
     this.#options = options
     const limited = limitLog(log, SYSTEM_CLOCK)
     this.reservations = new Reservations({
-      kept: reserved.map(toReservation).filter(each => each !== undefined),
+      path: join(stateDir, 'reservations.json'),
       replaces: true,
       check: checkAnswerable,
       subnet: gateway,
@@ -49,6 +50,7 @@ export class AnswerSegment {
       log,
       clock: SYSTEM_CLOCK,
     })
+    for (const each of reservations) this.reservations.stand(each)
     this.#service = new ServicePort(sw, 'dhcp')
     this.server = new Answers({
       serverMac: serverMacOf(gateway.address),

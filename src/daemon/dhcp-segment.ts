@@ -11,9 +11,8 @@ import { SYSTEM_CLOCK } from '../dhcp/clock.js'
 import { LeaseJournal } from '../dhcp/journal.js'
 import { limitLog } from '../dhcp/limited-log.js'
 import type { DhcpLog, LeaseStore } from '../dhcp/lease-store.js'
-import { ROUTER } from '../dhcp/options.js'
 import { defaultRange } from '../dhcp/range.js'
-import { Reservations } from '../dhcp/reservations.js'
+import { Reservations, type StandingReservation } from '../dhcp/reservations.js'
 import { DhcpServer, type DhcpServerOptions } from '../dhcp/server.js'
 import { BridgeError } from '../errors.js'
 import type { Logger } from '../log.js'
@@ -25,10 +24,12 @@ import { formatIpv4Range, type Cidr, type Ipv4Range } from '../wire/ipv4.js'
 import { formatMac, type Mac } from '../wire/mac.js'
 import { DhcpService } from './dhcp-service.js'
 import { GreedyClaims } from './greedy-claims.js'
-import type { DhcpSettings } from './settings.js'
+import { takenAddresses, type DhcpSettings } from './settings.js'
 
 export interface DhcpSegmentOptions {
   settings: DhcpSettings
+  /** The standing ones. */
+  reservations: readonly StandingReservation[]
   gateway: Cidr
   mtu: number
   stateDir: string
@@ -73,7 +74,7 @@ export class DhcpSegment {
     this.reservations = new Reservations({
       path: join(stateDir, 'reservations.json'),
       subnet: gateway,
-      taken: [gateway.address, ...routersOf(settings)],
+      taken: takenAddresses({ gateway, dhcp: settings }),
       log,
       clock,
     })
@@ -116,7 +117,8 @@ export class DhcpSegment {
 
   /** Reads what is kept, and begins to answer. */
   async start(): Promise<void> {
-    const { gateway, answersArp, neighbors, log } = this.#options
+    const { gateway, answersArp, neighbors, log, reservations } = this.#options
+    for (const each of reservations) this.reservations.stand(each)
     await this.reservations.load()
     await this.server.start()
     if (this.#isClosed) return
@@ -175,11 +177,6 @@ function told(store: LeaseStore, onSave: () => void): LeaseStore {
     save: (changes, snapshot) => store.save(changes, snapshot).finally(onSave),
     close: () => store.close(),
   }
-}
-
-/** Routers other than the gateway, if there are any. */
-function routersOf({ options }: DhcpSettings): readonly number[] {
-  return ROUTER.decode(options.get(ROUTER.code) ?? new Uint8Array()) ?? []
 }
 
 /** What is leased: as set, or the subnet but for its top. */

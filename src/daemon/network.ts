@@ -6,8 +6,7 @@
  * uplink, then DHCP with its leases, then VMs are let in. Torn down the other way round.
  */
 
-import type { ReservationRecord } from '../control/api.js'
-import type { Reservations } from '../dhcp/reservations.js'
+import type { Reservations, StandingReservation } from '../dhcp/reservations.js'
 import type { Logger } from '../log.js'
 import { Neighbors } from '../neighbors/neighbors.js'
 import { DgramListener } from '../ports/dgram-listener.js'
@@ -32,8 +31,6 @@ export interface NetworkContext {
   /** Milliseconds since the epoch, for leases. */
   wallClock: Clock
   random32: () => number
-  /** Reservations of a network that answers from these alone, as they were when it was there before. */
-  reserved?: readonly ReservationRecord[]
   /** A VM has come or gone. Called in the middle of whatever it does. */
   onPorts?: () => void
 }
@@ -122,6 +119,7 @@ export class Network {
       if (this.settings.dhcp !== undefined) {
         this.#dhcp = new DhcpSegment({
           settings: this.settings.dhcp,
+          reservations: this.settings.reservations ?? [],
           gateway,
           mtu: this.mtu,
           stateDir,
@@ -137,7 +135,8 @@ export class Network {
         this.#dhcp = new AnswerSegment({
           gateway,
           mtu: this.mtu,
-          reserved: this.#context.reserved ?? [],
+          reservations: this.settings.reservations ?? [],
+          stateDir,
           answersArp: this.uplink.port === undefined,
           switch: this.switch,
           log,
@@ -160,6 +159,12 @@ export class Network {
       { event: 'dhcp.lan', interface: bridged },
       `THE DHCP SERVER LEASES ADDRESSES OF THE LAN behind ${bridged} to the VMs, as --dhcp-on-lan says: nobody else on it may have them; the LAN itself is not answered, and its own DHCP server is kept from the VMs`,
     )
+  }
+
+  /** Takes those in place of the standing reservations that there are, while all goes on. */
+  async standInstead(standing: readonly StandingReservation[]): Promise<void> {
+    this.settings.reservations = standing
+    await this.reservations?.standInstead(standing)
   }
 
   async stop(): Promise<void> {

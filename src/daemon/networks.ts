@@ -149,7 +149,7 @@ export class Networks {
     return this.#inTurn(async () => {
       const { log } = this.#options
       const isKept = (settings: NetworkSettings): boolean =>
-        wanted.some(each => isDeepStrictEqual(each, settings))
+        wanted.some(each => isDeepStrictEqual(unreserved(each), unreserved(settings)))
       const former = new Map<string, NetworkSettings>()
       for (const [name, network] of this.#standing) {
         if (isKept(network.settings)) continue
@@ -163,8 +163,9 @@ export class Networks {
       }
       const failed: NetworkSettings[] = []
       for (const settings of wanted) {
-        if (this.#standing.has(settings.name) || (await this.#tryStand(settings))) continue
-        failed.push(settings)
+        const kept = this.#standing.get(settings.name)
+        if (kept !== undefined) await kept.standInstead(settings.reservations ?? [])
+        else if (!(await this.#tryStand(settings))) failed.push(settings)
       }
       for (const { name } of failed) {
         const before = former.get(name)
@@ -418,4 +419,9 @@ function requireSame(wanted: NetworkWanted, settings: NetworkSettings, { network
 
 function isSameDhcp(one: NetworkSettings, other: NetworkSettings): boolean {
   return one.answers === other.answers && (one.dhcp === undefined) === (other.dhcp === undefined)
+}
+
+/** All that a network is built of: standing reservations are exchanged while it runs. */
+function unreserved(settings: NetworkSettings): object {
+  return { ...settings, reservations: undefined }
 }

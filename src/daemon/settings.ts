@@ -3,6 +3,8 @@
  */
 
 import type { BootRule } from '../dhcp/boot.js'
+import { ROUTER } from '../dhcp/options.js'
+import type { StandingReservation } from '../dhcp/reservations.js'
 import type { LogFormat, LogLevel } from '../log.js'
 import type { SocketRights } from '../ports/claim.js'
 import type { UplinkChoice } from '../uplink/uplink.js'
@@ -43,6 +45,8 @@ export interface NetworkSettings {
   dhcp?: DhcpSettings
   /** In place of `dhcp`: the guard, and answers for what is reserved, as talosctl's own DHCP server has them. */
   answers?: true
+  /** Those of the configuration, beside what the state folder has. */
+  reservations?: readonly StandingReservation[]
   /** Bytes of an IP packet. */
   mtu: number
   stateDir: string
@@ -51,6 +55,11 @@ export interface NetworkSettings {
 /** Whether DHCP is answered in here, and so kept from the uplink. */
 export function answersDhcp({ dhcp, answers }: NetworkSettings): boolean {
   return dhcp !== undefined || answers === true
+}
+
+/** Addresses that are hosts' already, and no client's: the gateway's, and those of routers that DHCP names. */
+export function takenAddresses({ gateway, dhcp }: Pick<NetworkSettings, 'gateway' | 'dhcp'>): number[] {
+  return [gateway.address, ...(ROUTER.decode(dhcp?.options.get(ROUTER.code) ?? new Uint8Array()) ?? [])]
 }
 
 /** Whether the network has a gateway and a DHCP server of its own: a LAN, or one whose subnet macOS picks. */

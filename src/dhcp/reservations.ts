@@ -5,6 +5,9 @@
 // The disk goes first: a change is in memory only once it is on disk, and one that cannot be written did not
 // happen. Changes wait for each other, each judged by what the one before has left.
 //
+// Standing ones are the configuration's: they stand beside those of the file and are not in it, and no request changes
+// them. Where one of the file says otherwise, it is not used.
+//
 // A name is what a client says of itself, so a reservation by name is a convenience and no guard; it stands
 // behind the other two.
 
@@ -41,11 +44,16 @@ export interface Reservation {
   readonly options?: ReservedOptions
 }
 
+/** One of the configuration. */
+export interface StandingReservation {
+  readonly reservation: Reservation
+  /** Where it is written, for people: a file and a line. */
+  readonly origin: string
+}
+
 export interface ReservationsOptions {
   /** The file; without it nothing outlives the process. */
   path?: string
-  /** What there is at first, without a file. */
-  kept?: readonly Reservation[]
   /** Whether one whose address or whose client is reserved already takes the other's place; else it is refused. */
   replaces?: boolean
   /** Throws why the network cannot use a reservation that is well-formed. */
@@ -63,21 +71,18 @@ export class Reservations {
   readonly #taken: readonly number[]
   readonly #log: DhcpLog
   readonly #file: ReservationFile | undefined
-  readonly #kept: readonly Reservation[]
   readonly #replaces: boolean
   readonly #check: (reservation: Reservation) => void
   readonly #byIp = new Map<number, Reservation>()
   readonly #byMatch = new Map<string, Reservation>()
+  /** The origins of the standing ones, by address. */
+  readonly #standing = new Map<number, string>()
   /** Read, but of no use here (another subnet's, say): kept in the file for a daemon that can use them. */
   #unfit: Reservation[] = []
   #turn: Promise<unknown> = Promise.resolve()
 
-  /** Called after every change, before whoever asked for it hears that it is made. */
-  onChange: () => void = () => {}
-
   constructor(options: ReservationsOptions) {
-    const { path, kept = [], replaces = false, check = () => {}, subnet, taken, log, clock } = options
-    this.#kept = kept
+    const { path, replaces = false, check = () => {}, subnet, taken, log, clock } = options
     this.#replaces = replaces
     this.#check = check
     this.#subnet = subnet
@@ -86,23 +91,62 @@ export class Reservations {
     this.#file = path === undefined ? undefined : new ReservationFile({ path, log, clock })
   }
 
-  /** Takes over what the file has, or what was kept. Never rejects: what does not fit is left out, with a warning. */
+  /**
+   * Takes a standing one: before `load`, so that it comes before what the file has.
+   * @throws BridgeError as `add` rejects
+   */
+  stand({ reservation, origin }: StandingReservation): void {
+    const wanted = wellFormed(reservation)
+    this.#checkFits(wanted)
+    this.#put(wanted)
+    this.#standing.set(wanted.ip, origin)
+  }
+
+  /** Takes those in place of the standing ones that there are. What does not fit is left out, with a warning. */
+  standInstead(all: readonly StandingReservation[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const kept = [...this.#kept(), ...this.#unfit]
+      for (const table of [this.#byIp, this.#byMatch, this.#standing]) table.clear()
+      this.#unfit = []
+      for (const each of all) {
+        try {
+          this.stand(each)
+        } catch (error) {
+          this.#warn(each.reservation, error, `correct it in ${each.origin}`)
+        }
+      }
+      this.#take(kept)
+    })
+  }
+
+  /** Takes over what the file has. Never rejects: what is broken or does not fit is left out, with a warning. */
   async load(): Promise<void> {
-    const found = this.#file === undefined ? this.#kept : await this.#file.read()
-    for (const reservation of found) {
+    this.#take((await this.#file?.read()) ?? [])
+  }
+
+  #take(kept: readonly Reservation[]): void {
+    for (const reservation of kept) {
       try {
         const wanted = wellFormed(reservation)
         this.#checkFits(wanted)
         this.#put(wanted)
       } catch (error) {
         this.#unfit.push(reservation)
-        const ip = formatIpv4(reservation.ip)
-        const why = error instanceof Error ? error.message : String(error)
-        const hint = `vmbridge reservations remove ${ip}`
-        const line = `the reservation of ${ip} for ${matchText(reservation.match)} is not used: ${why}`
-        this.#log.warn({ event: 'dhcp.reservations', ip, why, hint }, line)
+        this.#warn(reservation, error, `vmbridge reservations remove ${formatIpv4(reservation.ip)}`)
       }
     }
+  }
+
+  #warn({ ip, match }: Reservation, error: unknown, hint: string): void {
+    const address = formatIpv4(ip)
+    const why = error instanceof Error ? error.message : String(error)
+    const line = `the reservation of ${address} for ${matchText(match)} is not used: ${why}`
+    this.#log.warn({ event: 'dhcp.reservations', ip: address, why, hint }, line)
+  }
+
+  /** Those that the file has and that are used. */
+  #kept(): Reservation[] {
+    return this.list().filter(({ ip }) => !this.#standing.has(ip))
   }
 
   /** The client's reservation: by client identifier, then by hardware address, then by name. */
@@ -141,20 +185,25 @@ export class Reservations {
       const old = this.#replaces ? this.#inTheWayOf(wanted) : []
       this.#checkFits(wanted, old)
       const unfit = this.#unfit.filter(each => !isSame(each, wanted))
-      const stay = [...this.#byIp.values()].filter(each => !old.includes(each))
+      const stay = this.#kept().filter(each => !old.includes(each))
       await this.#file?.write([...[...stay, wanted].sort(byIp), ...unfit])
       this.#unfit = unfit
       for (const each of old) this.#drop(each)
       this.#put(wanted)
-      this.onChange()
     })
   }
 
-  /** Resolves to what was removed, once it is off the disk. Rejects with ERR_NO_RESERVATION, ERR_RESERVATION_STORE. */
+  /**
+   * Resolves to what was removed, once it is off the disk. Rejects with ERR_NO_RESERVATION, ERR_RESERVATION_STANDING,
+   * ERR_RESERVATION_STORE.
+   */
   remove(which: { readonly ip: number } | ReservationMatch): Promise<Reservation> {
     return this.#inTurn(async () => {
-      const used = 'ip' in which ? this.#byIp.get(which.ip) : this.#byMatch.get(matchKey(which))
+      const there = 'ip' in which ? this.#byIp.get(which.ip) : this.#byMatch.get(matchKey(which))
+      const origin = there && this.#standing.get(there.ip)
+      const used = origin === undefined ? there : undefined
       const found = used ?? this.#unfit.find(each => isFor(each, which))
+      if (!found && there && origin !== undefined) throw stands(there, origin)
       if (!found) {
         const text = 'ip' in which ? formatIpv4(which.ip) : matchText(which)
         throw new BridgeError('ERR_NO_RESERVATION', `there is no reservation for ${text}`, {
@@ -162,10 +211,9 @@ export class Reservations {
         })
       }
       const unfit = this.#unfit.filter(each => each !== found)
-      await this.#file?.write([...this.list().filter(each => each !== found), ...unfit])
+      await this.#file?.write([...this.#kept().filter(each => each !== found), ...unfit])
       this.#unfit = unfit
       if (used) this.#drop(used)
-      this.onChange()
       return found
     })
   }
@@ -189,7 +237,8 @@ export class Reservations {
   /** Those with the same address or the same client, two at most. */
   #inTheWayOf({ ip, match }: Reservation): Reservation[] {
     const found = [this.#byIp.get(ip), this.#byMatch.get(matchKey(match))].filter(each => each !== undefined)
-    return [...new Set(found)]
+    // What the configuration says stays.
+    return [...new Set(found)].filter(each => !this.#standing.has(each.ip))
   }
 
   /** Throws why a well-formed reservation cannot stand beside those that are there but for the `old` ones. */
@@ -199,14 +248,22 @@ export class Reservations {
     this.#check(wanted)
     if (old.length > 0) return
     const sameIp = this.#byIp.get(ip)
-    if (sameIp) throw exists(`${formatIpv4(ip)} is reserved already, for ${matchText(sameIp.match)}`, ip)
+    if (sameIp)
+      throw this.#exists(`${formatIpv4(ip)} is reserved already, for ${matchText(sameIp.match)}`, ip)
     const same = this.#byMatch.get(matchKey(match))
-    if (same) throw exists(`${matchText(match)} has ${formatIpv4(same.ip)} reserved already`, same.ip)
+    if (same) throw this.#exists(`${matchText(match)} has ${formatIpv4(same.ip)} reserved already`, same.ip)
     if (this.#byIp.size >= MAX_RESERVATIONS) {
       throw new BridgeError('ERR_RESERVATIONS_FULL', `there are ${MAX_RESERVATIONS} reservations already`, {
         hint: 'vmbridge reservations remove',
       })
     }
+  }
+
+  #exists(message: string, ip: number): BridgeError {
+    const origin = this.#standing.get(ip)
+    return new BridgeError('ERR_RESERVATION_EXISTS', message + (origin === undefined ? '' : ` (${origin})`), {
+      hint: origin === undefined ? `vmbridge reservations remove ${formatIpv4(ip)}` : 'change it there',
+    })
   }
 
   #checkAddress(ip: number): void {
@@ -292,8 +349,10 @@ function notAClient(message: string): BridgeError {
   return new BridgeError('ERR_RESERVATION_MATCH', message, { hint: 'vmbridge leases shows the clients' })
 }
 
-function exists(message: string, ip: number): BridgeError {
-  return new BridgeError('ERR_RESERVATION_EXISTS', message, {
-    hint: `vmbridge reservations remove ${formatIpv4(ip)}`,
-  })
+function stands({ ip, match }: Reservation, origin: string): BridgeError {
+  return new BridgeError(
+    'ERR_RESERVATION_STANDING',
+    `the reservation of ${formatIpv4(ip)} for ${matchText(match)} is in the file ${origin}`,
+    { hint: 'take it out of the file, and send the daemon SIGHUP' },
+  )
 }

@@ -67,6 +67,12 @@ export function checkChoice({ prefix, bridged, options }: ServiceChoice, platfor
     if (name !== undefined && OWN_OPTIONS.includes(name))
       throw new UsageError(`--${name} is the service's own: it has a fixed place`, HINT)
   }
+  const config = lastValue(options, 'config')
+  if (config === undefined) return
+  if (!config.startsWith('/'))
+    throw new UsageError(`--config ${config} is no absolute path`, '--config /etc/vmbridge.yaml')
+  if (bridged !== undefined)
+    throw new UsageError('--bridged with --config: the file says what its networks are', HINT)
 }
 
 /** The service under launchd. */
@@ -85,19 +91,14 @@ export function macDefinition({ prefix, bridged, options }: ServiceChoice): Serv
     program: join(prefix, 'bin/vmbridge'),
     args: [
       'daemon',
-      '--uplink',
-      'vmnet',
-      ...mode,
-      '--socket',
-      socket,
-      '--socket-group',
-      MAC_GROUP,
+      ...(hasFile(options)
+        ? []
+        : ['--uplink', 'vmnet', ...mode, '--socket', socket, '--socket-group', MAC_GROUP]),
       '--control',
       control,
       '--pidfile',
       pidfile,
-      '--state-dir',
-      state,
+      ...(hasFile(options) ? [] : ['--state-dir', state]),
       '--log-file',
       log,
       ...options,
@@ -120,22 +121,21 @@ export function linuxDefinition({ prefix, options }: ServiceChoice): ServiceDefi
     program: join(prefix, 'bin/vmbridge'),
     args: [
       'daemon',
-      '--uplink',
-      'tap',
-      '--socket',
-      join(run, SOCKET_NAME),
-      '--socket-group',
-      LINUX_GROUP,
+      ...(hasFile(options)
+        ? []
+        : ['--uplink', 'tap', '--socket', join(run, SOCKET_NAME), '--socket-group', LINUX_GROUP]),
       '--control',
       control,
-      '--state-dir',
-      join(state, 'default'),
+      ...(hasFile(options) ? [] : ['--state-dir', join(state, 'default')]),
       ...options,
     ],
     control,
     state,
   }
 }
+
+/** Whether a file says what the networks are, and whose group may plug in. */
+const hasFile = (options: readonly string[]): boolean => lastValue(options, 'config') !== undefined
 
 /** The value of an option that is given once or more, each over the one before. */
 export function lastValue(args: readonly string[], option: string): string | undefined {

@@ -1,9 +1,8 @@
-// A network that answers DHCP from reservations, in this process: what it is made with, and what its maker hears of.
+// A network that answers DHCP from reservations, in this process: what it has reserved, and when.
 
 import { join } from 'node:path'
 import { pino } from 'pino'
 import t from 'tap'
-import type { ReservationRecord } from '../../src/control/api.js'
 import { Network } from '../../src/daemon/network.js'
 import { answersDhcp, type NetworkSettings, servesItself } from '../../src/daemon/settings.js'
 import { toRecord, toReservation } from '../../src/dhcp/reservation-file.js'
@@ -23,33 +22,41 @@ const settings = (t: Scope): NetworkSettings => ({
   stateDir: scratch(t),
 })
 
-async function start(t: Scope, reserved?: readonly ReservationRecord[]): Promise<Network> {
-  const network = new Network(settings(t), {
+async function start(t: Scope, of = settings(t)): Promise<Network> {
+  const network = new Network(of, {
     log: pino({ level: 'silent' }),
     clock: performance,
     wallClock: Date,
     random32: () => 7,
-    ...(reserved && { reserved }),
   })
   t.teardown(() => network.stop())
   await network.start()
   return network
 }
 
-t.test('it starts with the reservations that were kept, and tells of every change', async t => {
-  const other = { ip: '10.5.0.3', mac: '52:54:00:00:00:03' }
-  const unfit = [{ ip: '10.9.0.3', mac: other.mac }, { ip: 'nonsense' }, { ip: '10.5.0.9', name: 'x' }]
-  const network = await start(t, [RECORD, ...unfit])
-  const { reservations } = network
-  t.strictSame(reservations?.list().map(toRecord), [RECORD])
-  const seen: string[][] = []
-  reservations!.onChange = () => seen.push(reservations!.list().map(({ ip }) => String(ip & 255)))
-  await reservations!.add(toReservation(RECORD)!)
-  await reservations!.add(toReservation(other)!)
-  await reservations!.remove({ ip: parseCidr('10.5.0.2/24')!.address })
-  await t.rejects(reservations!.remove({ ip: 7 }), { code: 'ERR_NO_RESERVATION' })
-  t.strictSame(seen, [['2', '3'], ['3']], 'the very same again is no change, nor is a failure')
+const reservedIn = (network: Network) => network.reservations!.list().map(toRecord)
+
+t.test('what was reserved is there again when the network is started again', async t => {
+  const of = settings(t)
+  const first = await start(t, of)
+  await first.reservations!.add(toReservation(RECORD)!)
+  await first.reservations!.add(toReservation({ ip: '10.5.0.3', mac: '52:54:00:00:00:03' })!)
+  await first.reservations!.remove({ ip: parseCidr('10.5.0.3/24')!.address })
+  await first.stop()
+  t.strictSame(reservedIn(await start(t, of)), [RECORD])
 })
+
+t.test(
+  'a cluster that is made anew takes the place of what was reserved, but not of what the file says',
+  async t => {
+    const standing = { reservation: toReservation(RECORD)!, origin: 'vmbridge.yaml, line 7' }
+    const network = await start(t, { ...settings(t), reservations: [standing] })
+    t.strictSame(reservedIn(network), [RECORD])
+    const other = toReservation({ ip: RECORD.ip, mac: '52:54:00:00:00:03' })!
+    await t.rejects(network.reservations!.add(other), { code: 'ERR_RESERVATION_EXISTS' })
+    t.strictSame(reservedIn(network), [RECORD])
+  },
+)
 
 t.test('without reservations it answers nobody, and goes as it came', async t => {
   const network = await start(t)

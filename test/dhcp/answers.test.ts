@@ -347,22 +347,6 @@ t.test('only a MAC can have a reservation; a second one takes the place of the f
   same(t, bench.ask(asked), [], 'a cluster that is made anew has the address')
 })
 
-t.test('reservations that were kept are there from the start, but for those of no use', async t => {
-  const bench = await Bench.start([])
-  const kept = [NODE, { ip: '10.6.0.2', mac: '52:54:00:00:00:04' }].map(each => toReservation(each)!)
-  const reservations = new Reservations({
-    kept,
-    subnet: parseCidr('10.5.0.1/24')!,
-    taken: [],
-    log: bench.log,
-    clock: bench.clock,
-    check: checkAnswerable,
-  })
-  await reservations.load()
-  t.strictSame(reservations.list().map(toRecord), [NODE])
-  t.match(bench.log.messages, [/10\.6\.0\.2 .* is not used: 10\.6\.0\.2 is not in 10\.5\.0\.1\/24/])
-})
-
 t.test('leases: who had an ACK and until when, and an end to that', async t => {
   const bench = await Bench.start()
   bench.ask(frameOf({ options: DISCOVER }))

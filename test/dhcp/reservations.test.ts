@@ -297,6 +297,106 @@ t.test('the file is for its owner alone', async t => {
   t.equal(statSync(join(folder, 'reservations.json')).mode & 0o777, 0o600)
 })
 
+const ORIGIN = '/etc/vmbridge.yaml, line 7'
+
+t.test('a standing one is used, is not in the file, and no request removes it', async t => {
+  const folder = t.testdir()
+  const { reservations, log } = open(folder)
+  reservations.stand({ reservation: at(7), origin: ORIGIN })
+  await reservations.load()
+  await reservations.add(at(8))
+  await reservations.add(at(7))
+  t.same(reservations.list(), [at(7), at(8)])
+  t.same(reservations.of({ mac: station(7) }), at(7))
+  for (const which of [{ ip: at(7).ip }, { mac: station(7) }]) {
+    await t.rejects(reservations.remove(which), {
+      code: 'ERR_RESERVATION_STANDING',
+      message: `192.168.105.7 for 52:54:00:00:00:07 is in the file ${ORIGIN}`,
+      hint: /take it out of the file, and send the daemon SIGHUP/,
+    })
+  }
+  for (const wanted of [at(7, { name: 'web' }), { ...at(9), match: at(7).match }])
+    await t.rejects(reservations.add(wanted), {
+      code: 'ERR_RESERVATION_EXISTS',
+      message: `(${ORIGIN})`,
+      hint: 'change it there',
+    })
+  await reservations.remove({ ip: at(8).ip })
+  await reservations.add(at(10))
+  t.same((await loaded(t, folder)).list(), [at(10)], 'the next one without it')
+  t.same(log.lines, [])
+})
+
+t.test('what can be no reservation cannot stand either', async t => {
+  const { reservations } = open()
+  const stand = (reservation: Reservation) => () => reservations.stand({ reservation, origin: ORIGIN })
+  stand(at(7))()
+  t.throws(stand(at(1)), { code: 'ERR_RESERVATION_ADDRESS' })
+  t.throws(stand(at(255)), { code: 'ERR_RESERVATION_ADDRESS' })
+  t.throws(stand(at(8, { mac: { hi: 0x0100, lo: 1 } })), { code: 'ERR_RESERVATION_MATCH' })
+  t.throws(stand({ ...at(8), hostname: 'a b' }), { code: 'ERR_RESERVATION_HOSTNAME' })
+  t.throws(stand(at(7, { name: 'web' })), { code: 'ERR_RESERVATION_EXISTS' })
+  t.throws(stand({ ...at(8), match: at(7).match }), { code: 'ERR_RESERVATION_EXISTS', message: ORIGIN })
+  t.same(reservations.list(), [at(7)])
+})
+
+t.test(
+  'one of the file that a standing one contradicts is kept and not used, and can be removed',
+  async t => {
+    const folder = t.testdir()
+    const before = open(folder)
+    for (const each of [at(7), at(8)]) await before.reservations.add(each)
+    const { reservations, log } = open(folder)
+    reservations.stand({ reservation: at(7, { name: 'web' }), origin: ORIGIN })
+    await reservations.load()
+    t.same(reservations.list(), [at(7, { name: 'web' }), at(8)])
+    t.match(log.lines, [
+      {
+        level: 'warn',
+        message: `is not used: 192.168.105.7 is reserved already, for the name web (${ORIGIN})`,
+      },
+    ])
+    await reservations.add(at(9))
+    t.same((await loaded(t, folder)).list(), [at(7), at(8), at(9)], 'kept for a daemon without that file')
+    t.same(await reservations.remove({ ip: at(7).ip }), at(7))
+    await t.rejects(reservations.remove({ ip: at(7).ip }), { code: 'ERR_RESERVATION_STANDING' })
+    t.same((await loaded(t, folder)).list(), [at(8), at(9)])
+  },
+)
+
+t.test('standing ones are exchanged while the others stay', async t => {
+  const folder = t.testdir()
+  const { reservations, log } = open(folder)
+  const standing = (reservation: Reservation) => ({ reservation, origin: ORIGIN })
+  reservations.stand(standing(at(7)))
+  reservations.stand(standing(at(8)))
+  await reservations.load()
+  await reservations.add(at(20))
+  await Promise.all([
+    reservations.add(at(21)),
+    reservations.standInstead([at(8), at(9), at(20)].map(standing)),
+  ])
+  t.same(reservations.list(), [at(8), at(9), at(20), at(21)])
+  t.equal(reservations.of({ mac: station(7) }), undefined)
+  t.match(log.lines, [{ level: 'warn', message: /105\.20 .*not used/ }])
+  await t.rejects(reservations.remove({ mac: station(9) }), { code: 'ERR_RESERVATION_STANDING' })
+  await reservations.standInstead([standing(at(1)), standing(at(9))])
+  t.same(
+    reservations.list(),
+    [at(9), at(20), at(21)],
+    'the one of the file is back, the one that cannot be is left out',
+  )
+  t.match(log.lines.at(-1), {
+    level: 'warn',
+    message: /105\.1 .*not used/,
+    fields: { hint: `correct it in ${ORIGIN}` },
+  })
+  await reservations.standInstead([])
+  await reservations.remove({ ip: at(21).ip })
+  t.same(reservations.list(), [at(20)])
+  t.same((await loaded(t, folder)).list(), [at(20)])
+})
+
 // A list that is walked, in place of maps that must agree: what it says is right by reading it.
 class Model {
   all: Reservation[] = []

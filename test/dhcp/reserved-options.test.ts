@@ -106,11 +106,8 @@ t.test(
     await t.rejects(strict.add(mtu(1450)), { code: 'ERR_RESERVATION_EXISTS' })
 
     const lenient = open(true)
-    let changes = 0
-    lenient.onChange = () => void changes++
     await lenient.add(mtu(1400))
     await lenient.add(mtu(1400))
-    t.equal(changes, 1, 'the very same again is no change')
     await lenient.add(mtu(1450))
     t.same(lenient.list().map(toRecord), [toRecord(mtu(1450))])
     await lenient.add({ ...mtu(1450), ip: ip('192.168.105.8') })
@@ -119,8 +116,6 @@ t.test(
     await lenient.add({ ip: ip('192.168.105.9'), match: { mac: station(7) } })
     t.equal(lenient.list().length, 1, 'one that had the address and one that had the client both give way')
     t.equal(lenient.of({ mac: station(9) }), undefined)
-    await lenient.remove({ ip: ip('192.168.105.9') })
-    t.equal(changes, 6)
   },
 )
 

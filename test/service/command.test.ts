@@ -3,6 +3,9 @@
 
 import t from 'tap'
 import { DEFAULT_PREFIX } from '../../src/config/paths.js'
+import { configFileOf } from '../../src/cli/daemon-config.js'
+import { command } from '../../src/cli/daemon.js'
+import { parseCommand } from '../../src/cli/options.js'
 import { renderState } from '../../src/cli/service.js'
 import { checkChoice, linuxDefinition, macDefinition } from '../../src/service/definition.js'
 import { thisHost } from '../../src/service/host.js'
@@ -64,6 +67,41 @@ t.test("the places and the user are the service's own", async t => {
   for (const name of ['socket', 'control', 'pidfile', 'state-dir', 'log-file', 'uplink', 'interface', 'user'])
     for (const options of [[`--${name}`, 'x'], [`--${name}=x`]])
       t.throws(() => checkChoice({ ...choice, options }, 'linux'), { code: 'ERR_USAGE' }, options[0])
+})
+
+t.test('a service of a file: by an absolute path, and its networks are those of the file alone', async t => {
+  const of = (...options: string[]) => ({ ...choice, options })
+  t.throws(() => checkChoice(of('--config', 'vmbridge.yaml'), 'linux'), { message: /no absolute path/ })
+  const file = of('--config', '/etc/vmbridge.yaml')
+  t.throws(() => checkChoice({ ...file, bridged: 'en0' }, 'darwin'), { message: /--bridged with --config/ })
+  t.doesNotThrow(() => checkChoice(file, 'darwin'))
+  t.strictSame(linuxDefinition(file).args, [
+    'daemon',
+    '--control',
+    '/run/vmbridge/control.sock',
+    '--config',
+    '/etc/vmbridge.yaml',
+  ])
+  t.strictSame(macDefinition(file).args.slice(0, -4), [
+    'daemon',
+    '--control',
+    '/var/run/vmbridge/control.sock',
+    '--pidfile',
+    '/var/run/vmbridge/vmbridge.pid',
+  ])
+  for (const { args } of [linuxDefinition(file), macDefinition(file)]) {
+    const parsed = parseCommand(command, args.slice(1), {})!
+    t.match(configFileOf(parsed, command.options), { file: '/etc/vmbridge.yaml', isNamed: true })
+  }
+  const { status, stderr } = await vmbridge([
+    'service',
+    'install',
+    '--',
+    '--config',
+    '/nowhere/vmbridge.yaml',
+  ])
+  t.equal(status, 1)
+  t.match(stderr, /there is no file \/nowhere\/vmbridge\.yaml/)
 })
 
 t.test("the system's programs see nothing of the caller's environment", async t => {

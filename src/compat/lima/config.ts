@@ -4,7 +4,8 @@
  */
 
 import { isIPv4 } from 'node:net'
-import { isAlias, isMap, isScalar, LineCounter, parseDocument, type Document, type YAMLMap } from 'yaml'
+import { isAlias, isMap, isScalar, type YAMLMap } from 'yaml'
+import { readYaml, startOf, type YamlText } from '../../config/yaml.js'
 import { BridgeError } from '../../errors.js'
 
 export interface LimaNetwork {
@@ -70,12 +71,11 @@ export interface ReadConfig {
  * @throws BridgeError ERR_LIMA_CONFIG with file, line and column
  */
 export function readConfig(text: string, file: string): ReadConfig {
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const reader = new Reader(document, lines, file)
-  const [error] = document.errors
-  if (error !== undefined) reader.refuse(error.message, error.pos[0])
-  const top = reader.fieldsOf(document.contents, 'the file')
+  const yaml = readYaml(text)
+  const reader = new Reader(yaml, file)
+  const [error] = yaml.errors
+  if (error !== undefined) reader.refuse(error.message, error.at)
+  const top = reader.fieldsOf(yaml.document.contents, 'the file')
   const paths = reader.fieldsOf(top.get('paths')?.value, 'paths')
   const config: LimaConfig = {
     socketVmnet: reader.text(paths, 'socketVMNet'),
@@ -108,13 +108,11 @@ type Fields = Map<string, { value: unknown; at: number | undefined }>
 
 class Reader {
   readonly unknown: string[] = []
-  readonly #document: Document
-  readonly #lines: LineCounter
+  readonly #yaml: YamlText
   readonly #file: string
 
-  constructor(document: Document, lines: LineCounter, file: string) {
-    this.#document = document
-    this.#lines = lines
+  constructor(yaml: YamlText, file: string) {
+    this.#yaml = yaml
     this.#file = file
   }
 
@@ -173,14 +171,11 @@ class Reader {
 
   #follow(node: unknown): unknown {
     if (!isAlias(node)) return node
-    return node.resolve(this.#document) ?? this.refuse(`nothing is named &${node.source}`, startOf(node))
+    return node.resolve(this.#yaml.document) ?? this.refuse(`nothing is named &${node.source}`, startOf(node))
   }
 
   #place(at: number): string {
-    const { line, col } = this.#lines.linePos(at)
-    return `line ${line}, column ${col}`
+    const { line, column } = this.#yaml.placeOf(at)
+    return `line ${line}, column ${column}`
   }
 }
-
-const startOf = (node: unknown): number | undefined =>
-  (node as { range?: readonly number[] | null } | null | undefined)?.range?.[0]
