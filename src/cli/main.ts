@@ -44,6 +44,14 @@ const COMMANDS: Record<string, { load: () => Promise<CommandModule>; summary: st
     load: () => import('./lima.js'),
     summary: 'check what Lima needs to start vmbridge as its socket_vmnet; its sudoers file',
   },
+  talos: {
+    load: () => import('./talos.js'),
+    summary: 'for clusters of talosctl: addresses for VIPs, and what it needs of this machine',
+  },
+  'route-check': {
+    load: () => import('./route-check.js'),
+    summary: 'say whom a static route to VIPs would swallow',
+  },
   service: { load: () => import('./service.js'), summary: 'have the daemon run at boot: launchd or systemd' },
 }
 
