@@ -44,15 +44,15 @@ const COMMANDS: Record<string, { load: () => Promise<CommandModule>; summary: st
     load: () => import('./lima.js'),
     summary: 'check what Lima needs to start vmbridge as its socket_vmnet; its sudoers file',
   },
-  talos: {
-    load: () => import('./talos.js'),
-    summary: 'for clusters of talosctl: addresses for VIPs, and what it needs of this machine',
-  },
   'route-check': {
     load: () => import('./route-check.js'),
     summary: 'say whom a static route to VIPs would swallow',
   },
   service: { load: () => import('./service.js'), summary: 'have the daemon run at boot: launchd or systemd' },
+  talos: {
+    load: () => import('./talos.js'),
+    summary: 'put the VMs of talosctl on the switch',
+  },
 }
 
 const NAME_WIDTH = Math.max(...Object.keys(COMMANDS).map(name => name.length))

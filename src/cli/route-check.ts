@@ -9,15 +9,7 @@ import { BridgeError, UsageError } from '../errors.js'
 import { printable } from '../printable.js'
 import { holdersOf, vipPool, type Cluster, type Holder } from '../talos/cluster.js'
 import { betterRoute, parseRoute, swallowed } from '../talos/route.js'
-import {
-  formatCidr,
-  formatIpv4,
-  formatIpv4Range,
-  parseCidr,
-  parseIpv4,
-  type Cidr,
-  type Ipv4Range,
-} from '../wire/ipv4.js'
+import { formatCidr, formatIpv4, parseCidr, parseIpv4, type Cidr, type Ipv4Range } from '../wire/ipv4.js'
 import { ASK_OPTIONS, askDaemon, print, printJson } from './ask.js'
 import { CLUSTER_OPTIONS, readCluster } from './cluster-options.js'
 import type { Command, Parsed } from './options.js'
@@ -189,8 +181,8 @@ function render({
 }: Report): string {
   const range = from === to ? from : `${from} to ${to}`
   const lines = [given === route ? `${route}: ${range}` : `${given} is the route ${route}: ${range}`]
-  const source = live ? 'the plan and what the daemon knows' : 'the plan alone: no daemon was asked'
-  lines.push(`By ${source}${note === undefined ? '' : ` (${note})`}, it swallows ${ok ? 'nobody.' : ''}`)
+  const source = live ? 'By the plan and the daemon' : `By the plan alone (${note ?? 'no daemon runs'})`
+  lines.push(`${source}, it swallows ${ok ? 'nobody.' : 'these:'}`)
   const text = [...lines, ''].join('\n')
   const rows = swallows.map(({ ip, who, isApi }) => [ip, `${who}${isApi ? ', API server' : ''}`])
   const told = ok ? '' : `\n${table(['IP', 'WHO'], rows)}\n`

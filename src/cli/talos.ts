@@ -1,41 +1,50 @@
 /**
- * `vmbridge talos`: everything for an unmodified talosctl, a file a verb. Each verb has options of its own, so what
- * follows it is left to it.
+ * `vmbridge talos`: an unmodified talosctl whose VMs sit on the switch. A verb is a command of its own, one file each.
  */
 
-import { writeSync } from 'node:fs'
 import { UsageError } from '../errors.js'
-import { helpOf, parseCommand, type Command, type Parsed } from './options.js'
+import { print } from './ask.js'
 import type { CommandModule } from './main.js'
+import { helpOf, parseCommand, type Command, type Parsed } from './options.js'
 
 export const VERBS: Record<string, () => Promise<CommandModule>> = {
+  install: () => import('./talos/install.js'),
+  uninstall: () => import('./talos/uninstall.js'),
+  run: () => import('./talos/run.js'),
+  status: () => import('./talos/status.js'),
   plan: () => import('./talos/plan.js'),
   doctor: () => import('./talos/doctor.js'),
 }
 
 export const command: Command = {
   name: 'talos',
-  operands: `${Object.keys(VERBS).join('|')} [OPTION]...`,
-  summary: 'For clusters of `talosctl cluster create qemu`. vmbridge talos VERB --help shows a verb.',
+  operands: `${Object.keys(VERBS).join('|')} ...`,
+  summary:
+    'Puts the VMs of `talosctl cluster create qemu` on the switch, by stand-ins for QEMU that talosctl finds in its PATH.',
+  passthrough: true,
   options: {},
   examples: [
+    ['sudo vmbridge talos install', 'once, after `vmbridge install` and `vmbridge service install`'],
     [
-      'vmbridge talos doctor',
-      'whether talosctl would find everything here, and what to do about what is not',
+      'sudo -E vmbridge talos run -- talosctl cluster create qemu',
+      'talosctl as it is, with the stand-ins first in its PATH',
     ],
     ['vmbridge talos plan --workers 2 | kubectl apply -f -', 'addresses for VIPs, as MetalLB takes them'],
+    ['vmbridge talos doctor', 'what would fail, and what to do about it'],
+    ['vmbridge talos status', 'what is installed, and which nodes have a port'],
+    ['vmbridge talos run --help', 'a verb with its options'],
   ],
-  passthrough: true,
 }
 
-const HINT = 'vmbridge talos --help'
-
-export async function run({ operands: [verb, ...args] }: Parsed): Promise<number | undefined> {
-  if (verb === undefined) throw new UsageError('talos takes a verb', HINT)
-  if (!Object.hasOwn(VERBS, verb)) throw new UsageError(`talos has no "${verb}"`, HINT)
-  const module = await VERBS[verb]()
-  const parsed = parseCommand(module.command, args)
-  if (parsed !== undefined) return module.run(parsed)
-  writeSync(1, helpOf(module.command))
+export async function run({ operands }: Parsed): Promise<number | undefined> {
+  const [name = '', ...rest] = operands
+  if (!Object.hasOwn(VERBS, name)) {
+    const what = name === '' ? 'talos takes a verb' : `talos has no "${name}"`
+    throw new UsageError(what, 'vmbridge talos --help')
+  }
+  const verb = await VERBS[name]()
+  const parsed = parseCommand(verb.command, rest)
+  if (parsed !== undefined) return verb.run(parsed)
+  await print(helpOf(verb.command))
   return 0
 }

@@ -141,7 +141,10 @@ function poolHits(cluster: Cluster, pool: Ipv4Range): string[] {
   const held = [
     { ip: subnet.network, who: 'the network address' },
     { ip: subnet.broadcast, who: 'the broadcast address' },
-    ...holdersOf(cluster).map(({ ip, who }) => ({ ip, who: who.endsWith(' server') ? `the ${who}` : who })),
+    ...holdersOf(cluster).map(({ ip, who }) => ({
+      ip,
+      who: /^(gateway|VIP)/.test(who) ? `the ${who}` : who,
+    })),
   ]
   const hits = held.filter(({ ip }) => holds(pool, ip)).map(({ ip, who }) => `${who} ${formatIpv4(ip)}`)
   const isLeased = pool.first <= dhcp.last && pool.last >= dhcp.first

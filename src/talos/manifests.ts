@@ -83,7 +83,7 @@ export function createArguments(
   return ['cluster', ...create, ...sizes, patch, `@${patchFile}`]
 }
 
-/** Documents as a YAML stream. */
+/** Documents as a YAML stream, without anchors: Talos looks for `$patch` in maps alone. */
 export function yamlOf(documents: readonly object[]): string {
-  return documents.map(each => stringify(each, { lineWidth: 0 })).join('---\n')
+  return documents.map(each => stringify(each, { lineWidth: 0, aliasDuplicateObjects: false })).join('---\n')
 }

@@ -6,7 +6,7 @@
 export interface TalosVersion {
   major: number
   minor: number
-  /** As it was written. */
+  /** As Talos writes it: `v1.13.9`. */
   text: string
 }
 
@@ -16,7 +16,9 @@ export const LAST_KNOWN: TalosVersion = { major: 1, minor: 14, text: 'v1.14' }
 /** What `talosctl version --client --short` prints, or `v1.13.9`; undefined where there is no version in it. */
 export function parseTalosVersion(text: string): TalosVersion | undefined {
   const [found, major, minor] = /\bv?(\d{1,3})\.(\d{1,3})(?:\.\d+)?(?:-[\w.-]+)?/.exec(text) ?? []
-  return found === undefined ? undefined : { major: Number(major), minor: Number(minor), text: found }
+  return found === undefined
+    ? undefined
+    : { major: Number(major), minor: Number(minor), text: found.startsWith('v') ? found : `v${found}` }
 }
 
 /** True from v1.`minor` on. */

@@ -11,8 +11,8 @@ import { scratch, vmbridge } from './command.js'
 t.setTimeout(120_000)
 
 const COMMANDS = (
-  'daemon run plug interfaces selftest status leases reservations install uninstall lima talos route-check ' +
-  'service'
+  'daemon run plug interfaces selftest status leases reservations install uninstall lima service talos ' +
+  'route-check'
 ).split(' ')
 
 for (const command of COMMANDS) {

@@ -4,6 +4,7 @@
  * for people stands in comments.
  */
 
+import { DEFAULT_PREFIX } from '../../config/paths.js'
 import { UsageError } from '../../errors.js'
 import { shellQuote } from '../../shell.js'
 import { holdersOf, vipPool, type Cluster } from '../../talos/cluster.js'
@@ -125,7 +126,7 @@ export function renderPlan(cluster: Cluster, pool: Ipv4Range, version: TalosVers
       `To make it (Talos ${version.text}), with the patch that has control planes announce VIPs:`,
       '',
       `  vmbridge talos plan ${planOptions(cluster, version)} --patch >${PATCH_FILE}`,
-      `  sudo -E vmbridge talos run -- talosctl ${words(createArguments(cluster, version, PATCH_FILE))}`,
+      `  sudo -E ${DEFAULT_PREFIX}/bin/vmbridge talos run -- talosctl ${words(createArguments(cluster, version, PATCH_FILE))}`,
       '',
       'What follows is for `kubectl apply -f -`, once MetalLB runs.',
     ]) + yamlOf(metallbResources(pool))
