@@ -10,7 +10,7 @@ import { printable } from '../printable.js'
 import { holdersOf, vipPool, type Cluster, type Holder } from '../talos/cluster.js'
 import { betterRoute, parseRoute, swallowed } from '../talos/route.js'
 import { formatCidr, formatIpv4, parseCidr, parseIpv4, type Cidr, type Ipv4Range } from '../wire/ipv4.js'
-import { ASK_OPTIONS, askDaemon, print, printJson } from './ask.js'
+import { ASK_OPTIONS, askDaemon, print, printJson, reservationsOf } from './ask.js'
 import { CLUSTER_OPTIONS, readCluster } from './cluster-options.js'
 import type { Command, Parsed } from './options.js'
 import { table } from './table.js'
@@ -77,13 +77,13 @@ async function askQuietly(
 async function liveOf(daemon: ControlClient): Promise<Live> {
   const { networks } = await daemon.status()
   const live: Live = { holders: [], vips: [] }
-  for (const { name, gateway, leases, neighbors, dhcp } of networks) {
+  for (const { name, gateway, leases, neighbors } of networks) {
     const owner = `network ${name}`
     const subnet = gateway === undefined ? undefined : parseCidr(gateway)
     if (subnet !== undefined)
       live.holders.push({ ip: subnet.address, who: `gateway, ${owner}`, isApi: false })
-    const kept = dhcp === undefined ? [] : (await daemon.reservations(name)).reservations
-    const assigned = [...leases, ...kept]
+    const { reservations } = await reservationsOf(daemon, name)
+    const assigned = [...leases, ...reservations]
     const macs = new Set(assigned.map(({ mac }) => mac))
     const known = new Set(assigned.map(({ ip }) => ip))
     for (const { ip, mac, hostname } of assigned)

@@ -23,8 +23,8 @@ export function swallowed<T extends Pick<Holder, 'ip'>>(
 }
 
 /**
- * The largest route that swallows none of `holders`: around the address that was given, where it is neither held nor an
- * end of the segment, or else inside of `pool`.
+ * The largest route that swallows none of `holders`: around the address that was given, where it is one of the
+ * segment, not held and no end of it, or else inside of `pool`.
  * @param pool addresses for VIPs; undefined where there is no room for any
  */
 export function betterRoute(
@@ -34,7 +34,8 @@ export function betterRoute(
   pool: Ipv4Range | undefined,
 ): Cidr | undefined {
   const ends = [{ ip: network }, { ip: broadcast }]
-  for (let prefix = route.prefix; prefix <= 32; prefix++) {
+  const isInside = network <= route.address && route.address <= broadcast
+  for (let prefix = isInside ? route.prefix : 33; prefix <= 32; prefix++) {
     const each = cidr(route.address, prefix)
     if (swallowed(each, [...holders, ...ends]).length === 0) return cidr(each.network, prefix)
   }
