@@ -23,7 +23,7 @@ export function checkDaemon(
     const { code, message } = daemon.error
     if (code === 'ERR_NO_DAEMON') return [failed(name, message, START)]
     // talosctl asks as root, whom nothing is kept from.
-    if (/^no right/.test(message) && uid !== ROOT)
+    if (message.startsWith('no right') && uid !== ROOT)
       return [skipped(name, `${message}; to see: sudo vmbridge talos doctor`)]
     return [failed(name, message, RESTART)]
   }

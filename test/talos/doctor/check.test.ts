@@ -82,7 +82,7 @@ t.test('root has its PATH already, and sudo is not asked', async t => {
 
 t.test('where sudo asks for a password nothing is claimed', async t => {
   const mac = new FakeMac(scratch(t))
-  mac.answer('/usr/bin/sudo -n /usr/bin/env', '', 1, 'sudo: a password is required')
+  mac.answer('/usr/bin/sudo -n /usr/bin/env', 'PATH=/not/to/be/believed\n', 1, 'sudo: a password is required')
   t.match(
     (await check(mac)).find(({ name }) => name === 'path'),
     {
