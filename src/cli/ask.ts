@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { CONTROL_NAME, controlBeside, findInRun } from '../config/paths.js'
+import type { ReservationRecord } from '../control/api.js'
 import { ControlClient } from '../control/client.js'
 import { BridgeError, hasCode, UsageError } from '../errors.js'
 import { shellQuote } from '../shell.js'
@@ -51,6 +52,20 @@ export async function askDaemon(
 async function networkOf(daemon: ControlClient, socket: string): Promise<string | undefined> {
   const { networks } = await daemon.status()
   return networks.find(({ sockets }) => sockets.includes(socket))?.name
+}
+
+/** A network without a DHCP server has none, and one may go between two questions. */
+export async function reservationsOf(
+  daemon: ControlClient,
+  network: string,
+): Promise<{ reservations: ReservationRecord[] }> {
+  try {
+    return await daemon.reservations(network)
+  } catch (error) {
+    if (error instanceof BridgeError && ['ERR_NO_DHCP', 'ERR_NO_NETWORK'].includes(error.code))
+      return { reservations: [] }
+    throw error
+  }
 }
 
 /** Where the daemon of that VM socket, or the default one, is asked. */

@@ -1,16 +1,16 @@
 /**
- * Checks for people, as `selftest` and `lima check` print them: a line each, and below a failure what there is to say.
+ * Checks for people, as `selftest`, `lima check` and `talos doctor` print them: a line each, and below a failure what there is to say.
  */
 
 import { printable } from '../printable.js'
 
 interface Check {
-  status: 'ok' | 'failed' | 'skipped'
+  status: 'ok' | 'warning' | 'failed' | 'skipped'
   name: string
   detail: string
 }
 
-const WORDS = { ok: 'ok', failed: 'FAILED', skipped: 'skipped' } as const
+const WORDS = { ok: 'ok', warning: 'warning', failed: 'FAILED', skipped: 'skipped' } as const
 const NAME_COLUMN = 9
 const TEXT_COLUMN = NAME_COLUMN + 14
 
@@ -28,5 +28,7 @@ export function checkLines(
 
 export function checkCount(checks: readonly Check[]): string {
   const count = (wanted: Check['status']): number => checks.filter(({ status }) => status === wanted).length
-  return `${count('ok')} ok, ${count('failed')} failed, ${count('skipped')} skipped`
+  const warnings = count('warning')
+  const middle = warnings === 0 ? '' : `, ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}`
+  return `${count('ok')} ok${middle}, ${count('failed')} failed, ${count('skipped')} skipped`
 }

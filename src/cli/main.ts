@@ -56,6 +56,10 @@ const COMMANDS: Record<string, { load: () => Promise<CommandModule>; summary: st
     load: () => import('./lima.js'),
     summary: 'check what Lima needs to start vmbridge as its socket_vmnet; its sudoers file',
   },
+  'route-check': {
+    load: () => import('./route-check.js'),
+    summary: 'say whom a static route to VIPs would swallow',
+  },
   service: { load: () => import('./service.js'), summary: 'have the daemon run at boot: launchd or systemd' },
   talos: {
     load: () => import('./talos.js'),

@@ -7,11 +7,13 @@ import { print } from './ask.js'
 import type { CommandModule } from './main.js'
 import { helpOf, parseCommand, type Command, type Parsed } from './options.js'
 
-const VERBS: Record<string, () => Promise<CommandModule>> = {
+export const VERBS: Record<string, () => Promise<CommandModule>> = {
   install: () => import('./talos/install.js'),
   uninstall: () => import('./talos/uninstall.js'),
   run: () => import('./talos/run.js'),
   status: () => import('./talos/status.js'),
+  plan: () => import('./talos/plan.js'),
+  doctor: () => import('./talos/doctor.js'),
 }
 
 export const command: Command = {
@@ -27,6 +29,8 @@ export const command: Command = {
       'sudo -E vmbridge talos run -- talosctl cluster create qemu',
       'talosctl as it is, with the stand-ins first in its PATH',
     ],
+    ['vmbridge talos plan --workers 2 | kubectl apply -f -', 'addresses for VIPs, as MetalLB takes them'],
+    ['vmbridge talos doctor', 'what would fail, and what to do about it'],
     ['vmbridge talos status', 'what is installed, and which nodes have a port'],
     ['vmbridge talos run --help', 'a verb with its options'],
   ],

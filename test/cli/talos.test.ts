@@ -23,7 +23,7 @@ const talos = (where: Place, args: readonly string[], path = `${where.bin}:${pro
   })
 
 t.test('every verb has its help', async t => {
-  for (const verb of ['install', 'uninstall', 'run', 'status']) {
+  for (const verb of ['install', 'uninstall', 'run', 'status', 'plan', 'doctor']) {
     const { status, stdout } = await vmbridge(['talos', verb, '--help'])
     t.equal(status, 0)
     t.match(stdout, new RegExp(`^usage: vmbridge talos ${verb} \\[OPTION\\]`, 'm'))

@@ -12,7 +12,7 @@ import { printable } from '../../printable.js'
 import { factsOf } from '../../talos/qemu-cache.js'
 import { findQemu, type QemuFacts } from '../../talos/qemu.js'
 import { readSettings, STAND_INS, TALOS, type TalosSettings } from '../../talos/settings.js'
-import { print, printJson } from '../ask.js'
+import { print, printJson, reservationsOf } from '../ask.js'
 import type { Command, Parsed } from '../options.js'
 import { table } from '../table.js'
 
@@ -106,20 +106,6 @@ async function askDaemon(daemon: ControlClient): Promise<Pick<TalosStatus, 'daem
   } catch (error) {
     if (!(error instanceof BridgeError)) throw error
     return { daemon: { isUp: false, detail: error.message }, clusters: [] }
-  }
-}
-
-/** A network without a DHCP server has none, and one may go between two questions. */
-async function reservationsOf(
-  daemon: ControlClient,
-  network: string,
-): Promise<{ reservations: ReservationRecord[] }> {
-  try {
-    return await daemon.reservations(network)
-  } catch (error) {
-    if (error instanceof BridgeError && ['ERR_NO_DHCP', 'ERR_NO_NETWORK'].includes(error.code))
-      return { reservations: [] }
-    throw error
   }
 }
 
