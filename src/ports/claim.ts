@@ -71,8 +71,8 @@ function bind(path: string, { mode, gid = -1 }: SocketRights, kind: SocketKind):
 const FRESH = '.new'
 
 /**
- * A fresh datagram socket in place of one that was claimed, whose descriptor stays as it is. The path leads to one of the
- * two at any moment.
+ * A fresh datagram socket in place of one that was claimed, whose descriptor stays as it is. The path leads to one of
+ * the two at any moment.
  * @throws a system error, or BridgeError ERR_SOCKET if another has taken the place; nothing has changed then
  */
 export function renewSocket(claimed: ClaimedSocket, rights: SocketRights): ClaimedSocket {

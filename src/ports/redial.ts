@@ -2,9 +2,9 @@
  * A Unix socket that somebody else listens on, dialled until it answers and again whenever it goes, with pauses that
  * double up to a limit.
  *
- * The path is the operator's, and is followed as connect() follows it, symbolic links included: whoever may write to its
- * folder chooses who answers, and gets the frames of the segment. For a daemon that runs as root it belongs in a folder
- * that nobody else writes to; with --user it is not root that dials, but for the first attempt.
+ * The path is the operator's, and is followed as connect() follows it, symbolic links included: whoever may write to
+ * its folder chooses who answers, and gets the frames of the segment. For a daemon that runs as root it belongs in a
+ * folder that nobody else writes to; with --user it is not root that dials, but for the first attempt.
  */
 
 import { hasCode } from '../errors.js'
