@@ -47,6 +47,7 @@ export class Redial {
   down: string | undefined = 'not connected yet'
   readonly #options: RedialOptions
   #isSaid = false
+  #isClosed = false
   #pause = FIRST_PAUSE
   #connectedAt = 0
   #cancel = (): void => {}
@@ -73,6 +74,7 @@ export class Redial {
 
   /** The connection ended by itself. */
   lost(reason: string): void {
+    if (this.#isClosed) return
     const wasUp = this.down === undefined
     this.down = reason
     if (!this.#isSaid) this.#options.onDown(reason, wasUp)
@@ -84,6 +86,7 @@ export class Redial {
 
   /** No more attempts; the connection is its port's to close. */
   close(): void {
+    this.#isClosed = true
     this.#cancel()
     this.down = 'closed'
   }
