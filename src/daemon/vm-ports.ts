@@ -129,6 +129,8 @@ export class VmPorts {
         this.#pairs.add(made, peer.pid)
       },
     })
+    // `vmbridge run --dgram` comes by a stream, to ask for one end of a pair.
+    stream!.io.offerDatagrams()
   }
 
   /** @param address the same for the same VM as long as it uses it */

@@ -66,6 +66,8 @@ type Matches = (frame: Buffer) => boolean
 
 export class Station {
   readonly frames: Buffer[] = []
+  /** Bytes that came, framed or not. */
+  bytes = 0
   /** Settles when the other end has closed the connection. */
   readonly closed: Promise<void>
   readonly #socket: Socket
@@ -76,6 +78,7 @@ export class Station {
     this.#socket = socket
     const deframer = new Deframer()
     socket.on('data', chunk => {
+      this.bytes += chunk.length
       this.frames.push(...deframer.push(chunk))
       this.#wake()
     })

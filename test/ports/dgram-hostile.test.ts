@@ -141,6 +141,7 @@ t.test('descriptors that come with the datagrams of a pair are let go', { skip }
         fd,
         onEnd: () => plug({ longest: 1514, fd: stream.io.passed()! }),
       })
+      stream.io.offerDatagrams()
     },
   })
   streams.start()

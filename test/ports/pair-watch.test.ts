@@ -43,6 +43,7 @@ async function pair(
           made = dgramPort(source, { ...context, port, onEnd: reason => ended.push(reason) })
         },
       })
+      stream.io.offerDatagrams()
     },
   })
   listener.start()
