@@ -8,6 +8,7 @@ import type { Logger } from '../log.js'
 import { native, type Credentials, type DgramSource } from '../native.js'
 import { PairWatch } from '../ports/pair-watch.js'
 import { Redial } from '../ports/redial.js'
+import { Refusals } from '../ports/refusals.js'
 import {
   dgramPort,
   streamPort,
@@ -86,12 +87,16 @@ export class VmPorts {
   readonly #options: VmPortsOptions
   readonly #pairs = new PairWatch()
   readonly #namesFile: PortNamesFile
+  readonly #refusals: Refusals
   #names = new PortNames()
 
   constructor(options: VmPortsOptions) {
     const { stateDir, log, dials } = options
     this.#options = options
     this.#namesFile = new PortNamesFile({ folder: stateDir, log })
+    this.#refusals = new Refusals((reason, refused) =>
+      log.warn({ event: 'port.refused', reason, refused }, `a VM was refused its datagrams: ${reason}`),
+    )
     this.dials = dials.map(path => this.#dialOf(path))
   }
 
@@ -123,14 +128,20 @@ export class VmPorts {
       peer,
       fd,
       onEnd: reason => {
-        if (reason !== 'datagrams') return
-        // `vmbridge run --dgram` came to say that it speaks datagrams, by a pair of its own.
-        const made = this.#plugDatagrams({ longest: this.fullFrame, fd: stream.io.passed()! }, { peer })
-        this.#pairs.add(made, peer.pid)
+        if (reason === 'datagrams') this.#plugPair(stream.io.passed()!, peer)
       },
     })
     // `vmbridge run --dgram` comes by a stream, to ask for one end of a pair.
     stream!.io.offerDatagrams()
+  }
+
+  /** Called by the end of a port, out of the loop: nobody is there to catch what is thrown. */
+  #plugPair(fd: number, peer: Credentials): void {
+    try {
+      this.#pairs.add(this.#plugDatagrams({ longest: this.fullFrame, fd }, { peer }), peer.pid)
+    } catch (error) {
+      this.#refusals.add(error instanceof Error ? error.message : String(error))
+    }
   }
 
   /** @param address the same for the same VM as long as it uses it */
@@ -145,8 +156,8 @@ export class VmPorts {
     if (this.ports.size > 0) await pause(FAREWELL)
   }
 
+  /** After takeLeave. */
   async close(): Promise<void> {
-    for (const { redial } of this.dials) redial.close()
     this.#pairs.close()
     for (const { io } of this.ports.values()) io.close()
     this.ports.clear()
