@@ -14,7 +14,8 @@ import { defaultRange } from '../dhcp/range.js'
 import { UsageError } from '../errors.js'
 import { LOG_LEVELS } from '../log.js'
 import { native } from '../native.js'
-import { MAX_SOCKET_PATH, type SocketRights } from '../ports/claim.js'
+import type { SocketRights } from '../ports/claim.js'
+import { MAX_SOCKET_PATH } from '../socket-path.js'
 import type { UplinkChoice } from '../uplink/uplink.js'
 import {
   formatCidr,

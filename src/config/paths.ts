@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { MAC_SOCKET_PATH } from '../socket-path.js'
 
 export interface Place {
   /** The folder of the sockets. */
@@ -58,14 +59,11 @@ function folderName(path: string): string {
 
 const digestOf = (path: string): string => createHash('sha256').update(path).digest('hex').slice(0, 16)
 
-/** sun_path on macOS, the shorter one, without its closing NUL. */
-const MAX_SOCKET_PATH = 103
-
 /**
  * The control socket of a daemon that could not have the default one: beside its socket or, where that makes a path
- * longer than a socket's may be, in the folder of the default one.
+ * longer than a socket's may be on any system, in the folder of the default one.
  */
 export function controlBeside(socket: string): string {
   const beside = `${socket}.control`
-  return Buffer.byteLength(beside) <= MAX_SOCKET_PATH ? beside : findInRun(`${digestOf(socket)}.control`)
+  return Buffer.byteLength(beside) <= MAC_SOCKET_PATH ? beside : findInRun(`${digestOf(socket)}.control`)
 }
