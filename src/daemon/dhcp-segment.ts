@@ -4,7 +4,6 @@
  */
 
 import { createHash } from 'node:crypto'
-import { accessSync, closeSync, constants, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { LeasesFile } from '../compat/leases-file.js'
 import { SYSTEM_CLOCK } from '../dhcp/clock.js'
@@ -17,7 +16,6 @@ import { Reservations } from '../dhcp/reservations.js'
 import { DhcpServer, type DhcpServerOptions } from '../dhcp/server.js'
 import { BridgeError } from '../errors.js'
 import type { Logger } from '../log.js'
-import { native } from '../native.js'
 import type { Neighbors } from '../neighbors/neighbors.js'
 import { ServicePort } from '../ports/service-port.js'
 import type { Switch } from '../switch/switch.js'
@@ -31,6 +29,7 @@ export interface DhcpSegmentOptions {
   settings: DhcpSettings
   gateway: Cidr
   mtu: number
+  /** Held by the network. */
   stateDir: string
   /** True where no host has the gateway's address: the server answers ARP for it. */
   answersArp: boolean
@@ -46,7 +45,6 @@ export class DhcpSegment {
   readonly #options: DhcpSegmentOptions
   readonly #serverMac: Mac
   readonly #service: ServicePort
-  readonly #stateLock: number
   readonly #leasesFile: LeasesFile | undefined
   readonly #log: DhcpLog
   readonly #greedy = new GreedyClaims({
@@ -61,12 +59,11 @@ export class DhcpSegment {
   })
   #isClosed = false
 
-  /** @throws BridgeError for a range that is no use, and for a state folder that is */
+  /** @throws BridgeError for a range that is no use */
   constructor(options: DhcpSegmentOptions) {
     const { settings, gateway, mtu, stateDir, answersArp, switch: sw, neighbors, log } = options
     this.#options = options
     this.range = rangeOf(settings, gateway)
-    this.#stateLock = lockState(stateDir)
     this.#serverMac = serverMacOf(gateway.address)
     const clock = SYSTEM_CLOCK
     this.#log = limitLog(log, clock)
@@ -106,12 +103,7 @@ export class DhcpSegment {
       isPlugged: name => sw.ports.some(port => port.name === name),
       answersArp,
     }
-    try {
-      this.server = new DhcpServer(server)
-    } catch (error) {
-      closeSync(this.#stateLock)
-      throw error
-    }
+    this.server = new DhcpServer(server)
   }
 
   /** Reads what is kept, and begins to answer. */
@@ -164,7 +156,6 @@ export class DhcpSegment {
     await this.server.close()
     await this.#leasesFile?.close()
     this.#service.close()
-    closeSync(this.#stateLock)
   }
 }
 
@@ -200,34 +191,4 @@ function vipRange(broadcast: number, { last }: Ipv4Range): string | undefined {
  */
 function serverMacOf(gateway: number): Mac {
   return { hi: 0x0276, lo: ((0x6d << 24) | (gateway & 0xffffff)) >>> 0 }
-}
-
-/**
- * Holds the state folder for this process: two daemons would overwrite each other's leases. By a file that others
- * cannot open, since whoever can open a file can lock it.
- */
-function lockState(folder: string): number {
-  let fd: number
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o755 })
-    const { O_WRONLY, O_CREAT, O_APPEND, O_NONBLOCK, O_NOFOLLOW, W_OK, X_OK } = constants
-    accessSync(folder, W_OK | X_OK)
-    // Not waiting, and through no link: after --user the folder is not root's, and the next start is.
-    const flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOFOLLOW
-    fd = openSync(join(folder, 'lock'), flags, 0o600)
-  } catch (error) {
-    throw new BridgeError(
-      'ERR_STATE_DIR',
-      `cannot use the state folder ${folder}: ${error instanceof Error ? error.message : error}`,
-      {
-        hint: 'choose another with --state-dir',
-        cause: error,
-      },
-    )
-  }
-  if (native.lock(fd)) return fd
-  closeSync(fd)
-  throw new BridgeError('ERR_STATE_IN_USE', `another daemon keeps its leases in ${folder}`, {
-    hint: 'give each daemon a folder of its own with --state-dir',
-  })
 }
