@@ -8,13 +8,13 @@ import { join } from 'node:path'
 import { LeasesFile } from '../compat/leases-file.js'
 import { SYSTEM_CLOCK } from '../dhcp/clock.js'
 import { LeaseJournal } from '../dhcp/journal.js'
-import { limitLog } from '../dhcp/limited-log.js'
 import type { DhcpLog, LeaseStore } from '../dhcp/lease-store.js'
 import { ROUTER } from '../dhcp/options.js'
 import { defaultRange } from '../dhcp/range.js'
 import { Reservations } from '../dhcp/reservations.js'
 import { DhcpServer, type DhcpServerOptions } from '../dhcp/server.js'
 import { BridgeError } from '../errors.js'
+import { limitLog } from '../limited-log.js'
 import type { Logger } from '../log.js'
 import type { Neighbors } from '../neighbors/neighbors.js'
 import { ServicePort } from '../ports/service-port.js'
@@ -37,6 +37,13 @@ export interface DhcpSegmentOptions {
   neighbors: Neighbors
   log: Logger
 }
+
+/**
+ * 300 VMs that boot at once are 1,200 lines, so that a burst of 2,000 shows each; in the long run 200 lines a second
+ * are some 3 MB a minute, which a log's rotation can follow.
+ */
+const LINES = { topic: 'DHCP', perSecond: 200, burst: 2000 } as const
+const CONFLICT_LINES = { topic: 'DHCP', perSecond: 10, burst: 300 } as const
 
 export class DhcpSegment {
   readonly server: DhcpServer
@@ -66,7 +73,7 @@ export class DhcpSegment {
     this.range = rangeOf(settings, gateway)
     this.#serverMac = serverMacOf(gateway.address)
     const clock = SYSTEM_CLOCK
-    this.#log = limitLog(log, clock)
+    this.#log = limitLog(log, clock, LINES)
     this.reservations = new Reservations({
       path: join(stateDir, 'reservations.json'),
       subnet: gateway,
@@ -96,7 +103,7 @@ export class DhcpSegment {
         this.#leasesFile?.changed(),
       ),
       log: this.#log,
-      conflictLog: limitLog(log, clock, { perSecond: 10, burst: 300 }),
+      conflictLog: limitLog(log, clock, CONFLICT_LINES),
       reservations: this.reservations,
       send: frame => this.#service.send(frame),
       isClaimed: (ip, { hi, lo }) => neighbors.isClaimedByOther(ip, hi, lo, sw.now()) && !this.#isGreedy(ip),

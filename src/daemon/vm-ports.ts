@@ -4,6 +4,8 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises'
+import { SYSTEM_CLOCK } from '../dhcp/clock.js'
+import { limitLog, type LineLog, type LogClock } from '../limited-log.js'
 import type { Logger } from '../log.js'
 import { native, type Credentials, type DgramSource } from '../native.js'
 import { PairWatch } from '../ports/pair-watch.js'
@@ -56,6 +58,8 @@ export interface VmPortsOptions {
   mtu: () => number
   /** Paths that VMs listen on. */
   dials: readonly string[]
+  /** Of the log's limit. */
+  logClock?: LogClock
 }
 
 /** Who is behind a port. */
@@ -71,6 +75,12 @@ interface Origin {
 
 /** How a VM ends its port itself. */
 const LEAVES = new Set(['eof', 'reset', 'gone'])
+
+/**
+ * Every port is three lines, and a local user may come and go as often as he likes: a burst that shows a hundred VMs
+ * whole, and after that some 120 KB a minute.
+ */
+const LINES = { topic: 'port', perSecond: 10, burst: 300 } as const
 
 /** The longest pause, in ms, before a VM that listens is dialled again: it may have started since. */
 const LAST_DIAL_PAUSE = 1000
@@ -88,11 +98,14 @@ export class VmPorts {
   readonly #pairs = new PairWatch()
   readonly #namesFile: PortNamesFile
   readonly #refusals: Refusals
+  /** Of ports that come and go. */
+  readonly #log: LineLog
   #names = new PortNames()
 
   constructor(options: VmPortsOptions) {
-    const { stateDir, log, dials } = options
+    const { stateDir, log, dials, logClock = SYSTEM_CLOCK } = options
     this.#options = options
+    this.#log = limitLog(log, logClock, LINES)
     this.#namesFile = new PortNamesFile({ folder: stateDir, log })
     this.#refusals = new Refusals((reason, refused) =>
       log.warn({ event: 'port.refused', reason, refused }, `a VM was refused its datagrams: ${reason}`),
@@ -200,7 +213,8 @@ export class VmPorts {
 
   /** @param make makes what is behind the port, and owns that also when it throws */
   #plug(make: (options: PortOptions) => RunPort, { peer, key, fd, onEnd }: Origin): Port {
-    const { switch: sw, run, log, wallClock, mtu } = this.#options
+    const { switch: sw, run, wallClock, mtu } = this.#options
+    const log = this.#log
     const named = this.#names.plug(
       {
         ...(key !== undefined && { key }),

@@ -108,6 +108,14 @@ export class Station {
     return station
   }
 
+  /** Resolves when the daemon has taken all connections to `path` that came before: they are taken in their order. */
+  static async isTheirTurn(t: Scope, path: string): Promise<void> {
+    const last = await Station.connect(t, path)
+    // An empty frame, for which it is closed.
+    last.write(framed(new Uint8Array()))
+    await last.closed
+  }
+
   send(...frames: readonly Uint8Array[]): void {
     this.write(framed(...frames))
   }
