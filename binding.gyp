@@ -23,6 +23,7 @@
         "native/addon.cc",
         "native/calls.cc",
         "native/dgram_io.cc",
+        "native/dgram_out.cc",
         "native/dgram_reader.cc",
         "native/dgram_socket.cc",
         "native/egress_queue.cc",

@@ -2,20 +2,18 @@
 //
 // There are three ways to the VM, told by what it is:
 //
-//   a pair          The other end of a socketpair is the VM's: frames come and go by this
-//   descriptor. a free peer     The VM sends from an address of its own to a bound socket
-//   (dgram_socket.h). A
-//                   socket that is connected to that address sends to it: the kernel says when its
-//                   queue has room, and what waits for it is in nobody else's way.
-//   a tied peer     The VM has connected its socket to the bound one (vfkit, krunkit). The kernel
-//                   lets nobody else send to it then, so a second descriptor of the bound socket
-//                   does, by address. Once that socket is this VM's alone it is connected to it as
-//                   well (settle): no path is looked up for each frame, and the VM's frames do not
-//                   wait for a queue of ten.
+//   - a pair: the other end of a socketpair is the VM's, and frames come and go by this descriptor.
+//   - a free peer: the VM sends from an address of its own to a bound socket (dgram_socket.h). A
+//     socket that is connected to that address sends to it: the kernel says when its queue has
+//     room, and what waits for it is in nobody else's way.
+//   - a tied peer: the VM has connected its socket to the bound one (vfkit, krunkit). The kernel
+//     lets nobody else send to it then, so a second descriptor of the bound socket does, by
+//     address. Once that socket is this VM's alone it is connected to it as well (settle): no path
+//     is looked up for each frame, and the VM's frames do not wait for a queue of ten.
 //
-// Out: what the kernel does not take waits in a bounded queue (egress_queue.h) until it says that
-// there is room. Where it never says (macOS answers ENOBUFS), a few tries with short pauses, then
-// the frames are dropped and counted.
+// Out (dgram_out.cc): what the kernel does not take waits in a bounded queue (egress_queue.h) until
+// it says that there is room. Where it never says (macOS answers ENOBUFS), a few tries with short
+// pauses, then the frames are dropped and counted.
 #ifndef VMBRIDGE_DGRAM_IO_H_
 #define VMBRIDGE_DGRAM_IO_H_
 

@@ -33,6 +33,7 @@ Napi::Function StreamIo::Define(Napi::Env env) {
       {InstanceMethod("transmit", &StreamIo::Transmit), InstanceMethod("close", &StreamIo::Close),
        InstanceMethod("slot", &StreamIo::Slot), InstanceMethod("refuse", &StreamIo::Refuse),
        InstanceMethod("queuedBytes", &StreamIo::QueuedBytes),
+       InstanceMethod("offerDatagrams", &StreamIo::OfferDatagrams),
        InstanceMethod("passed", &StreamIo::Passed)});
 }
 
@@ -221,8 +222,8 @@ bool StreamIo::Receive(Napi::Env env) {
     return false;
   }
   size_t length = carry_length_ + static_cast<size_t>(received);
-  if (is_first_ && length >= sizeof kDatagrams) {
-    is_first_ = false;
+  if (offers_datagrams_ && length >= sizeof kDatagrams) {
+    offers_datagrams_ = false;
     if (length == sizeof kDatagrams && memcmp(run_, kDatagrams, length) == 0 && MakePair()) {
       End(env, "datagrams");
       return false;

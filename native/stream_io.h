@@ -9,8 +9,10 @@
 // it as long as there is room; beyond that they are dropped and counted. The socket never blocks
 // anybody.
 //
-// A VM that speaks datagrams may come by a stream as well: what it sends first is then a word that
-// is no length (unix_datagram.h), with one end of a socketpair. The port ends, and goes on by that.
+// A VM that speaks datagrams may come by a stream as well, where the port offers that: what it
+// sends first is then a word that is no length (unix_datagram.h). We make a datagram pair and
+// answer with one end of it; the port ends, and goes on by the other. On every other port, such as
+// one that was dialled, the word is broken framing.
 #ifndef VMBRIDGE_STREAM_IO_H_
 #define VMBRIDGE_STREAM_IO_H_
 
@@ -44,6 +46,8 @@ class StreamIo : public Napi::ObjectWrap<StreamIo>, private RunIo {
   void OnRelease() override { queue_.Clear(); }
   // One recv and one walk. False when there was nothing, or the port has ended.
   bool Receive(Napi::Env env);
+  // From now on the word for datagrams is answered, if it is the first that the peer sends.
+  void OfferDatagrams(const Napi::CallbackInfo&) { offers_datagrams_ = true; }
   // Makes a datagram pair and sends one end of it to the other side.
   bool MakePair();
   // Our end of that pair, once, after the port ended with `datagrams`; else undefined. The caller
@@ -61,7 +65,7 @@ class StreamIo : public Napi::ObjectWrap<StreamIo>, private RunIo {
   size_t carry_capacity_ = 0;
   bool waiting_for_room_ = false;
   bool send_failed_ = false;
-  bool is_first_ = true;
+  bool offers_datagrams_ = false;
   int passed_ = -1;
   EgressQueue queue_;
 };

@@ -171,6 +171,23 @@ int ConnectDatagram(const PeerPlace& place) {
   return -1;
 }
 
+bool IsGone(int error) {
+  switch (error) {
+    case EACCES:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case ENOENT:
+    case ENOTCONN:
+    case ENOTDIR:
+    case ENOTSOCK:
+    case EPIPE:
+    case EPROTOTYPE:
+      return true;
+    default:
+      return false;
+  }
+}
+
 napi_value WriteAddress(Napi::Env env, const UnixAddress& address) {
   std::string key = address.Key();
   napi_value bytes = nullptr;

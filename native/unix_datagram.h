@@ -50,6 +50,9 @@ class PeerPlace {
 // A socket of no address that is connected to a place; -1 with errno.
 int ConnectDatagram(const PeerPlace& place);
 
+// Whether the errno of a look, a connect or a send says that the peer is at that address no more.
+bool IsGone(int error);
+
 // An address as bytes for JavaScript (UnixAddress::Key), and back. Null in an environment that is
 // about to end: a worker that was terminated within a batch.
 napi_value WriteAddress(Napi::Env env, const UnixAddress& address);

@@ -23,6 +23,8 @@ export interface RunIo {
 export interface StreamIo extends RunIo {
   queuedBytes(): number
   refuse(): void
+  /** Before the peer sends anything: who asks for datagrams (askForDatagrams) gets them. Else that is broken framing. */
+  offerDatagrams(): void
   /** Our end of the datagram pair to go on by, once, after the port ended with `datagrams`; owned by the caller. */
   passed(): number | undefined
 }

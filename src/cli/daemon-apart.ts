@@ -5,7 +5,7 @@
 import { resolve } from 'node:path'
 import { show, type Entries, type FileWords, type NetworkWords } from '../config/file.js'
 import { servesItself, type NetworkSettings } from '../daemon/settings.js'
-import { MAX_SOCKET_PATH } from '../ports/claim.js'
+import { MAX_SOCKET_PATH } from '../socket-path.js'
 import { formatIpv4 } from '../wire/ipv4.js'
 import type { DaemonLevel } from './daemon-level.js'
 

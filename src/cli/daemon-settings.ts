@@ -11,7 +11,8 @@ import { parseOptions } from '../dhcp/option-config.js'
 import { DNS, DOMAIN } from '../dhcp/options.js'
 import { defaultRange } from '../dhcp/range.js'
 import { UsageError } from '../errors.js'
-import { MAX_SOCKET_PATH, type SocketRights } from '../ports/claim.js'
+import type { SocketRights } from '../ports/claim.js'
+import { MAX_SOCKET_PATH } from '../socket-path.js'
 import type { UplinkChoice } from '../uplink/uplink.js'
 import {
   formatCidr,

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { MAC_SOCKET_PATH } from '../socket-path.js'
 
 export interface Place {
   /** The folder of the sockets. */
@@ -72,14 +73,11 @@ export function demandFolderOf(control: string): string {
   return basename(control) === CONTROL_NAME ? join(dirname(control), 'networks') : `${control}.networks`
 }
 
-/** sun_path on macOS, the shorter one, without its closing NUL. */
-const MAX_SOCKET_PATH = 103
-
 /**
  * The control socket of a daemon that could not have the default one: beside its socket or, where that makes a path
- * longer than a socket's may be, in the folder of the default one.
+ * longer than a socket's may be on any system, in the folder of the default one.
  */
 export function controlBeside(socket: string): string {
   const beside = `${socket}.control`
-  return Buffer.byteLength(beside) <= MAX_SOCKET_PATH ? beside : findInRun(`${digestOf(socket)}.control`)
+  return Buffer.byteLength(beside) <= MAC_SOCKET_PATH ? beside : findInRun(`${digestOf(socket)}.control`)
 }

@@ -7,14 +7,14 @@ import { join } from 'node:path'
 import { checkAnswerable } from '../dhcp/answer-reply.js'
 import { Answers } from '../dhcp/answers.js'
 import { SYSTEM_CLOCK } from '../dhcp/clock.js'
-import { limitLog } from '../dhcp/limited-log.js'
+import { limitLog } from '../limited-log.js'
 import { Reservations, type StandingReservation } from '../dhcp/reservations.js'
 import type { Logger } from '../log.js'
 import { ServicePort } from '../ports/service-port.js'
 import type { Switch } from '../switch/switch.js'
 import { formatCidr, type Cidr } from '../wire/ipv4.js'
 import { formatMac } from '../wire/mac.js'
-import { serverMacOf } from './dhcp-segment.js'
+import { LINES, serverMacOf } from './dhcp-segment.js'
 import { DhcpService } from './dhcp-service.js'
 
 export interface AnswerSegmentOptions {
@@ -40,7 +40,7 @@ export class AnswerSegment {
   constructor(options: AnswerSegmentOptions) {
     const { gateway, mtu, reservations, stateDir, answersArp, switch: sw, log } = options
     this.#options = options
-    const limited = limitLog(log, SYSTEM_CLOCK)
+    const limited = limitLog(log, SYSTEM_CLOCK, LINES)
     this.reservations = new Reservations({
       path: join(stateDir, 'reservations.json'),
       replaces: true,

@@ -4,19 +4,17 @@
  */
 
 import { createHash } from 'node:crypto'
-import { accessSync, closeSync, constants, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { LeasesFile } from '../compat/leases-file.js'
 import { SYSTEM_CLOCK } from '../dhcp/clock.js'
 import { LeaseJournal } from '../dhcp/journal.js'
-import { limitLog } from '../dhcp/limited-log.js'
 import type { DhcpLog, LeaseStore } from '../dhcp/lease-store.js'
 import { defaultRange } from '../dhcp/range.js'
 import { Reservations, type StandingReservation } from '../dhcp/reservations.js'
 import { DhcpServer, type DhcpServerOptions } from '../dhcp/server.js'
 import { BridgeError } from '../errors.js'
+import { limitLog } from '../limited-log.js'
 import type { Logger } from '../log.js'
-import { native } from '../native.js'
 import type { Neighbors } from '../neighbors/neighbors.js'
 import { ServicePort } from '../ports/service-port.js'
 import type { Switch } from '../switch/switch.js'
@@ -32,6 +30,7 @@ export interface DhcpSegmentOptions {
   reservations: readonly StandingReservation[]
   gateway: Cidr
   mtu: number
+  /** Held by the network. */
   stateDir: string
   /** True where no host has the gateway's address: the server answers ARP for it. */
   answersArp: boolean
@@ -40,6 +39,13 @@ export interface DhcpSegmentOptions {
   log: Logger
 }
 
+/**
+ * 300 VMs that boot at once are 1,200 lines, so that a burst of 2,000 shows each; in the long run 200 lines a second
+ * are some 3 MB a minute, which a log's rotation can follow.
+ */
+export const LINES = { topic: 'DHCP', perSecond: 200, burst: 2000 } as const
+const CONFLICT_LINES = { topic: 'DHCP', perSecond: 10, burst: 300 } as const
+
 export class DhcpSegment {
   readonly server: DhcpServer
   readonly reservations: Reservations
@@ -47,7 +53,6 @@ export class DhcpSegment {
   readonly #options: DhcpSegmentOptions
   readonly #serverMac: Mac
   readonly #service: ServicePort
-  readonly #stateLock: number
   readonly #leasesFile: LeasesFile | undefined
   readonly #log: DhcpLog
   readonly #greedy = new GreedyClaims({
@@ -62,15 +67,14 @@ export class DhcpSegment {
   })
   #isClosed = false
 
-  /** @throws BridgeError for a range that is no use, and for a state folder that is */
+  /** @throws BridgeError for a range that is no use */
   constructor(options: DhcpSegmentOptions) {
     const { settings, gateway, mtu, stateDir, answersArp, switch: sw, neighbors, log } = options
     this.#options = options
     this.range = rangeOf(settings, gateway)
-    this.#stateLock = lockState(stateDir)
     this.#serverMac = serverMacOf(gateway.address)
     const clock = SYSTEM_CLOCK
-    this.#log = limitLog(log, clock)
+    this.#log = limitLog(log, clock, LINES)
     this.reservations = new Reservations({
       path: join(stateDir, 'reservations.json'),
       subnet: gateway,
@@ -100,19 +104,14 @@ export class DhcpSegment {
         this.#leasesFile?.changed(),
       ),
       log: this.#log,
-      conflictLog: limitLog(log, clock, { perSecond: 10, burst: 300 }),
+      conflictLog: limitLog(log, clock, CONFLICT_LINES),
       reservations: this.reservations,
       send: frame => this.#service.send(frame),
       isClaimed: (ip, { hi, lo }) => neighbors.isClaimedByOther(ip, hi, lo, sw.now()) && !this.#isGreedy(ip),
       isPlugged: name => sw.ports.some(port => port.name === name),
       answersArp,
     }
-    try {
-      this.server = new DhcpServer(server)
-    } catch (error) {
-      closeSync(this.#stateLock)
-      throw error
-    }
+    this.server = new DhcpServer(server)
   }
 
   /** Reads what is kept, and begins to answer. */
@@ -166,7 +165,6 @@ export class DhcpSegment {
     await this.server.close()
     await this.#leasesFile?.close()
     this.#service.close()
-    closeSync(this.#stateLock)
   }
 }
 
@@ -197,34 +195,4 @@ function vipRange(broadcast: number, { last }: Ipv4Range): string | undefined {
  */
 export function serverMacOf(gateway: number): Mac {
   return { hi: 0x0276, lo: ((0x6d << 24) | (gateway & 0xffffff)) >>> 0 }
-}
-
-/**
- * Holds the state folder for this process: two daemons would overwrite each other's leases. By a file that others
- * cannot open, since whoever can open a file can lock it.
- */
-function lockState(folder: string): number {
-  let fd: number
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o755 })
-    const { O_WRONLY, O_CREAT, O_APPEND, O_NONBLOCK, O_NOFOLLOW, W_OK, X_OK } = constants
-    accessSync(folder, W_OK | X_OK)
-    // Not waiting, and through no link: after --user the folder is not root's, and the next start is.
-    const flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOFOLLOW
-    fd = openSync(join(folder, 'lock'), flags, 0o600)
-  } catch (error) {
-    throw new BridgeError(
-      'ERR_STATE_DIR',
-      `cannot use the state folder ${folder}: ${error instanceof Error ? error.message : error}`,
-      {
-        hint: 'choose another with --state-dir',
-        cause: error,
-      },
-    )
-  }
-  if (native.lock(fd)) return fd
-  closeSync(fd)
-  throw new BridgeError('ERR_STATE_IN_USE', `another daemon keeps its leases in ${folder}`, {
-    hint: 'give each daemon a folder of its own with --state-dir',
-  })
 }

@@ -2,8 +2,9 @@
  * A network: one switch with its sockets, ports, uplink, DHCP server and neighbours, built and torn down as a
  * whole. A daemon may hold any number of them.
  *
- * The order of building: sockets first (a second daemon stops here, before it has touched anything), then the
- * uplink, then DHCP with its leases, then VMs are let in. Torn down the other way round.
+ * The order of building: sockets first (a second daemon stops here, before it has touched anything), then the state
+ * folder, which nobody else may hold, then the uplink, then DHCP with its leases, then VMs are let in. Torn down the
+ * other way round.
  */
 
 import type { Reservations, StandingReservation } from '../dhcp/reservations.js'
@@ -22,6 +23,7 @@ import { DhcpSegment } from './dhcp-segment.js'
 import { SegmentInspector } from './inspector.js'
 import { logRogue } from './rogue-servers.js'
 import { answersDhcp, type NetworkSettings } from './settings.js'
+import { lockState, lockUsableState } from './state-lock.js'
 import { VmPorts } from './vm-ports.js'
 
 export interface NetworkContext {
@@ -47,6 +49,7 @@ export class Network {
   readonly #listeners: Listener[] = []
   readonly #dgramListeners: DgramListener[] = []
   #dhcp: DhcpSegment | AnswerSegment | undefined
+  #unlockState = (): void => {}
 
   constructor(settings: NetworkSettings, context: NetworkContext) {
     const { log, clock, wallClock, random32, onPorts } = context
@@ -108,6 +111,8 @@ export class Network {
           }),
         )
       }
+      const lock = answersDhcp(this.settings) ? lockState : lockUsableState
+      this.#unlockState = lock(stateDir)
       log.debug({ event: 'uplink.open', kind: uplink.kind }, `opening the uplink ${uplink.kind}`)
       this.uplink = await openUplink(uplink, gateway, {
         switch: this.switch,
@@ -176,6 +181,8 @@ export class Network {
     this.#dhcp = undefined
     await this.vms.close()
     await this.uplink.close()
+    this.#unlockState()
+    this.#unlockState = () => {}
   }
 
   /** Bytes of an IP packet: the uplink's, where that decides it. */

@@ -4,10 +4,13 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises'
+import { SYSTEM_CLOCK } from '../dhcp/clock.js'
+import { limitLog, type LineLog, type LogClock } from '../limited-log.js'
 import type { Logger } from '../log.js'
 import { native, type Credentials, type DgramSource } from '../native.js'
 import { PairWatch } from '../ports/pair-watch.js'
 import { Redial } from '../ports/redial.js'
+import { Refusals } from '../ports/refusals.js'
 import {
   dgramPort,
   streamPort,
@@ -57,6 +60,8 @@ export interface VmPortsOptions {
   dials: readonly string[]
   /** `ports` has one more, or one less. */
   onChange?: () => void
+  /** Of the log's limit. */
+  logClock?: LogClock
 }
 
 /** Who is behind a port. */
@@ -73,6 +78,12 @@ interface Origin {
 /** How a VM ends its port itself. */
 const LEAVES = new Set(['eof', 'reset', 'gone'])
 
+/**
+ * Every port is three lines, and a local user may come and go as often as he likes: a burst that shows a hundred VMs
+ * whole, and after that some 120 KB a minute.
+ */
+const LINES = { topic: 'port', perSecond: 10, burst: 300 } as const
+
 /** The longest pause, in ms, before a VM that listens is dialled again: it may have started since. */
 const LAST_DIAL_PAUSE = 1000
 
@@ -88,12 +99,19 @@ export class VmPorts {
   readonly #options: VmPortsOptions
   readonly #pairs = new PairWatch()
   readonly #namesFile: PortNamesFile
+  readonly #refusals: Refusals
+  /** Of ports that come and go. */
+  readonly #log: LineLog
   #names = new PortNames()
 
   constructor(options: VmPortsOptions) {
-    const { stateDir, log, dials } = options
+    const { stateDir, log, dials, logClock = SYSTEM_CLOCK } = options
     this.#options = options
+    this.#log = limitLog(log, logClock, LINES)
     this.#namesFile = new PortNamesFile({ folder: stateDir, log })
+    this.#refusals = new Refusals((reason, refused) =>
+      log.warn({ event: 'port.refused', reason, refused }, `a VM was refused its datagrams: ${reason}`),
+    )
     this.dials = dials.map(path => this.#dialOf(path))
   }
 
@@ -125,12 +143,20 @@ export class VmPorts {
       peer,
       fd,
       onEnd: reason => {
-        if (reason !== 'datagrams') return
-        // `vmbridge run --dgram` came to say that it speaks datagrams, by a pair of its own.
-        const made = this.#plugDatagrams({ longest: this.fullFrame, fd: stream.io.passed()! }, { peer })
-        this.#pairs.add(made, peer.pid)
+        if (reason === 'datagrams') this.#plugPair(stream.io.passed()!, peer)
       },
     })
+    // `vmbridge run --dgram` comes by a stream, to ask for one end of a pair.
+    stream!.io.offerDatagrams()
+  }
+
+  /** Called by the end of a port, out of the loop: nobody is there to catch what is thrown. */
+  #plugPair(fd: number, peer: Credentials): void {
+    try {
+      this.#pairs.add(this.#plugDatagrams({ longest: this.fullFrame, fd }, { peer }), peer.pid)
+    } catch (error) {
+      this.#refusals.add(error instanceof Error ? error.message : String(error))
+    }
   }
 
   /** @param address the same for the same VM as long as it uses it */
@@ -145,8 +171,8 @@ export class VmPorts {
     if (this.ports.size > 0) await pause(FAREWELL)
   }
 
+  /** After takeLeave. */
   async close(): Promise<void> {
-    for (const { redial } of this.dials) redial.close()
     this.#pairs.close()
     for (const { io } of this.ports.values()) io.close()
     this.ports.clear()
@@ -189,7 +215,8 @@ export class VmPorts {
 
   /** @param make makes what is behind the port, and owns that also when it throws */
   #plug(make: (options: PortOptions) => RunPort, { peer, key, fd, onEnd }: Origin): Port {
-    const { switch: sw, run, log, wallClock, mtu } = this.#options
+    const { switch: sw, run, wallClock, mtu } = this.#options
+    const log = this.#log
     const named = this.#names.plug(
       {
         ...(key !== undefined && { key }),

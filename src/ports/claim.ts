@@ -8,6 +8,7 @@ import { closeSync, constants, lstatSync, openSync, renameSync, unlinkSync, type
 import { dirname } from 'node:path'
 import { BridgeError, hasCode } from '../errors.js'
 import { native } from '../native.js'
+import { MAX_SOCKET_PATH } from '../socket-path.js'
 
 export interface SocketRights {
   /** Mode of the socket file, such as 0o660. */
@@ -28,9 +29,6 @@ export interface ClaimedSocket {
 
 /** Streams, each connection of which is somebody; or datagrams, told apart by the address that they come from. */
 export type SocketKind = 'stream' | 'datagram'
-
-/** sun_path, with its closing NUL. */
-export const MAX_SOCKET_PATH = process.platform === 'darwin' ? 103 : 107
 
 /** How long another daemon may take to claim a socket in the same folder, in ms, and how often we look. */
 const LOCK_PATIENCE = 2000
@@ -71,8 +69,8 @@ function bind(path: string, { mode, gid = -1 }: SocketRights, kind: SocketKind):
 const FRESH = '.new'
 
 /**
- * A fresh datagram socket in place of one that was claimed, whose descriptor stays as it is. The path leads to one of the
- * two at any moment.
+ * A fresh datagram socket in place of one that was claimed, whose descriptor stays as it is. The path leads to one of
+ * the two at any moment.
  * @throws a system error, or BridgeError ERR_SOCKET if another has taken the place; nothing has changed then
  */
 export function renewSocket(claimed: ClaimedSocket, rights: SocketRights): ClaimedSocket {

@@ -1,10 +1,11 @@
 /**
- * A datagram socket that VMs send to: every address that frames come from becomes a port of the switch. vfkit, krunkit,
- * Virtualization.framework and QEMU's `dgram` plug in this way; a greeting of theirs ("VFKT") is no frame, and makes a port as one does.
+ * A datagram socket that VMs send to: every address that frames come from becomes a port of the switch. vfkit,
+ * krunkit, Virtualization.framework and QEMU's `dgram` plug in this way; a greeting of theirs ("VFKT") is no frame, and
+ * makes a port as one does.
  *
- * A datagram socket knows neither connections nor their ends. That a VM is gone shows when something is sent to it, and
- * for a silent segment we look every few seconds. A VM that has connected its socket to ours can be answered from that
- * one socket only, so the next VMs get a fresh one at the same path (native/dgram_socket.h says why).
+ * A datagram socket knows neither connections nor their ends. That a VM is gone shows when something is sent to it,
+ * and for a silent segment we look every few seconds. A VM that has connected its socket to ours can be answered from
+ * that one socket only, so the next VMs get a fresh one at the same path (native/dgram_socket.h says why).
  */
 
 import { closeSync } from 'node:fs'
@@ -19,8 +20,8 @@ export interface DgramListenerOptions extends SocketRights {
   /** The network's run buffer. */
   run: Run
   /**
-   * Makes the port of a VM; what it throws is why the VM was refused. `address` is for people, and the same for the same
-   * VM as long as it uses it; the peer is known where the system tells (Linux).
+   * Makes the port of a VM; what it throws is why the VM was refused. `address` is for people, and the same for the
+   * same VM as long as it uses it; the peer is known where the system tells (Linux).
    */
   onPeer: (source: DgramPeer, address: string, peer: Credentials | undefined) => DgramPort
   onRefused: OnRefused
@@ -109,7 +110,8 @@ export class DgramListener {
       if (!made.io.isTied()) return
       // One that came by an older socket leaves the present one to those who have connected to it and said nothing yet.
       if (source.socket.isByPresent()) this.#renew(source.socket)
-      // Who greets does so at once, so another that came by the same socket has been heard by then. Of others nobody knows.
+      // Who greets does so at once, so another that came by the same socket has been heard by then. Of others nobody
+      // knows.
       if (greeted) setTimeout(() => made.io.settle(), SETTLE_AFTER).unref()
     } catch (error) {
       this.#refusals.add(error instanceof Error ? error.message : String(error))

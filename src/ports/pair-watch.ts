@@ -1,20 +1,34 @@
 /**
- * Whether VMs behind socketpairs are still there. On Linux the end of a datagram pair is not told that the other one was
- * closed, before it sends something; on a silent segment the port would stay for ever. So once the process that
- * asked for the pair is gone, or where nothing was ever heard, the port is sent a frame for nobody every few seconds: the end shows then, and a VM
- * that another process has inherited (QEMU's -daemonize) drops it.
+ * Whether VMs behind socketpairs are still there. On Linux the end of a datagram pair is not told that the other one
+ * was closed, before it sends something; on a silent segment the port would stay for ever. So once the process that
+ * asked for the pair is gone, or where nothing was ever heard, the port is sent a frame for nobody every few seconds:
+ * the end shows then, and a VM that another process has inherited (QEMU's -daemonize) drops it.
  */
 
 import { hasCode } from '../errors.js'
 import { RX_FRAMES } from '../switch/counters.js'
 import { LENGTH_BYTES } from '../switch/run.js'
+import { emitEthernet } from '../wire/ethernet.js'
 import type { DgramPort } from './run-port.js'
 
 const LOOK_INTERVAL = 5000
 
-/** IEEE 802's address that no bridge forwards and no host listens to, from no station, of the local experimental type. */
-const PROBE = Buffer.from('0000003c' + '0180c2000001' + '000000000000' + '88b5'.padEnd(92, '0'), 'hex')
-const PROBE_BYTES = LENGTH_BYTES + 60
+/** Bytes of the shortest frame on a cable. */
+const PROBE_FRAME = 60
+/** To IEEE 802's address that no bridge forwards and no host listens to, from no station, of the experimental type. */
+const PROBE_HEADER = {
+  destination: { hi: 0x0180, lo: 0xc2000001 },
+  source: { hi: 0, lo: 0 },
+  type: 0x88b5,
+}
+const PROBE = probeRun()
+
+function probeRun(): Uint8Array {
+  const run = new Uint8Array(LENGTH_BYTES + PROBE_FRAME)
+  new DataView(run.buffer).setUint32(0, PROBE_FRAME)
+  emitEthernet(run, LENGTH_BYTES, PROBE_HEADER)
+  return run
+}
 
 export class PairWatch {
   readonly #pairs = new Map<DgramPort, number>()
@@ -45,7 +59,7 @@ export class PairWatch {
 /** Between two runs, when no port's list holds anything. */
 function probe({ port, io }: DgramPort): void {
   port.stretches[0] = 0
-  port.stretches[1] = PROBE_BYTES
+  port.stretches[1] = PROBE.length
   io.transmit(PROBE, 1, 1)
 }
 

@@ -2,9 +2,9 @@
  * A Unix socket that somebody else listens on, dialled until it answers and again whenever it goes, with pauses that
  * double up to a limit.
  *
- * The path is the operator's, and is followed as connect() follows it, symbolic links included: whoever may write to its
- * folder chooses who answers, and gets the frames of the segment. For a daemon that runs as root it belongs in a folder
- * that nobody else writes to; with --user it is not root that dials, but for the first attempt.
+ * The path is the operator's, and is followed as connect() follows it, symbolic links included: whoever may write to
+ * its folder chooses who answers, and gets the frames of the segment. For a daemon that runs as root it belongs in a
+ * folder that nobody else writes to; with --user it is not root that dials, but for the first attempt.
  */
 
 import { hasCode } from '../errors.js'
@@ -47,6 +47,7 @@ export class Redial {
   down: string | undefined = 'not connected yet'
   readonly #options: RedialOptions
   #isSaid = false
+  #isClosed = false
   #pause = FIRST_PAUSE
   #connectedAt = 0
   #cancel = (): void => {}
@@ -73,6 +74,7 @@ export class Redial {
 
   /** The connection ended by itself. */
   lost(reason: string): void {
+    if (this.#isClosed) return
     const wasUp = this.down === undefined
     this.down = reason
     if (!this.#isSaid) this.#options.onDown(reason, wasUp)
@@ -84,6 +86,7 @@ export class Redial {
 
   /** No more attempts; the connection is its port's to close. */
   close(): void {
+    this.#isClosed = true
     this.#cancel()
     this.down = 'closed'
   }

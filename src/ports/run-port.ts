@@ -29,7 +29,8 @@ export interface PortOptions {
   run: Run
   /**
    * The port ended by itself: `eof`, `reset`, `truncated` (inside a frame), `empty-frame`, `frame-too-long`,
-   * `gone` (a TAP whose namespace went, a VM whose datagram socket did), `datagrams` (a stream that goes on by StreamIo.passed), the name of an errno, or the status of a vmnet call.
+   * `gone` (a TAP whose namespace went, a VM whose datagram socket did), `datagrams` (a stream that goes on by
+   * StreamIo.passed), the name of an errno, or the status of a vmnet call.
    */
   onEnd: (reason: string) => void
   /**

@@ -12,7 +12,7 @@ import { parseCommand, type Parsed } from '../../src/cli/options.js'
 import { faultLine } from '../../src/config/faults.js'
 import { ownConfig, ownPlace } from '../../src/config/paths.js'
 import type { DaemonSettings } from '../../src/daemon/settings.js'
-import { MAX_SOCKET_PATH } from '../../src/ports/claim.js'
+import { MAX_SOCKET_PATH } from '../../src/socket-path.js'
 import { defaultRange } from '../../src/dhcp/range.js'
 import { formatCidr, formatIpv4, formatIpv4Range } from '../../src/wire/ipv4.js'
 

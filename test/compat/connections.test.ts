@@ -79,16 +79,15 @@ t.test('connect-and-close 1000 times: no descriptor or memory growth', { skip },
   const descriptors = () => readdirSync(`/proc/${child.pid}/fd`).length
   const resident = () =>
     Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1])
-  let count = 0
   const churn = async (times: number) => {
     // Not more at a time than the listening socket's queue holds.
-    for (const end = count + times; count < end;) {
-      for (let i = 0; i < 50; i++, count++)
+    for (let count = 0; count < times; count += 50) {
+      for (let i = 0; i < 50; i++)
         await new Promise<void>((resolve, reject) => {
           const peer = connect(socket, () => peer.destroy())
           peer.once('close', () => resolve()).once('error', reject)
         })
-      await child.waitForLine(/^INFO \| Closing a connection/, { count, timeoutMs: 60_000 })
+      await Station.isTheirTurn(t, socket)
     }
   }
   await churn(1000)
@@ -101,7 +100,9 @@ t.test('connect-and-close 1000 times: no descriptor or memory growth', { skip },
     await churn(1000)
     grown.push(resident() - resident0)
   } while (grown.at(-1)! >= 4 * 1024 && grown.length < 20)
-  t.equal(descriptors(), before)
+  const deadline = performance.now() + 30_000
+  while (descriptors() > before && performance.now() < deadline) await setTimeout(5)
+  t.ok(descriptors() <= before, `${before} descriptors, as before`)
   t.ok(grown.at(-1)! < 4 * 1024, `${grown.join(', ')} KiB`)
 })
 

@@ -226,6 +226,19 @@ t.test('broken framing of a dialled VM closes that port alone, and it is dialled
   await talk(t, vm.station, b, 'and it, with good frames')
 })
 
+t.test('a dialled VM that asks for datagrams is given none: its framing is broken', SKIP, async t => {
+  const path = join(scratch(t), 'vm')
+  const vm = await ListeningVm.listen(t, path)
+  const daemon = await startOn(t, [path])
+  await isUp(daemon)
+  const { station } = vm
+  station.write(Buffer.from('DGRM'))
+  const { reason } = await daemon.waitForLog(({ event }) => event === 'port.down')
+  t.equal(reason, 'frame-too-long')
+  await station.closed
+  t.equal(station.bytes, 0, 'and no answer')
+})
+
 t.test('a path that is dialled already, or is the daemon’s own, is refused with status 2', SKIP, async t => {
   const folder = scratch(t)
   const [s, v] = [join(folder, 's'), join(folder, 'v')]

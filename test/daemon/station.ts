@@ -66,6 +66,8 @@ type Matches = (frame: Buffer) => boolean
 
 export class Station {
   readonly frames: Buffer[] = []
+  /** Bytes that came, framed or not. */
+  bytes = 0
   /** Settles when the other end has closed the connection. */
   readonly closed: Promise<void>
   readonly #socket: Socket
@@ -76,6 +78,7 @@ export class Station {
     this.#socket = socket
     const deframer = new Deframer()
     socket.on('data', chunk => {
+      this.bytes += chunk.length
       this.frames.push(...deframer.push(chunk))
       this.#wake()
     })
@@ -103,6 +106,14 @@ export class Station {
     const station = await Station.connect(t, path)
     await daemon.child.waitForLine(/"event":"port\.up"/, { from })
     return station
+  }
+
+  /** Resolves when the daemon has taken all connections to `path` that came before: they are taken in their order. */
+  static async isTheirTurn(t: Scope, path: string): Promise<void> {
+    const last = await Station.connect(t, path)
+    // An empty frame, for which it is closed.
+    last.write(framed(new Uint8Array()))
+    await last.closed
   }
 
   send(...frames: readonly Uint8Array[]): void {

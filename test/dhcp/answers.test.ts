@@ -2,9 +2,6 @@
 
 import t, { type Test } from 'tap'
 import { toRecord, toReservation } from '../../src/dhcp/reservation-file.js'
-import { Reservations } from '../../src/dhcp/reservations.js'
-import { checkAnswerable } from '../../src/dhcp/answer-reply.js'
-import { parseCidr } from '../../src/wire/ipv4.js'
 import { ip } from './segment.js'
 import {
   Bench,

@@ -4,10 +4,10 @@ import t from 'tap'
 import * as option from '../../src/dhcp/options.js'
 import { PROBE_WAIT } from '../../src/dhcp/prober.js'
 import { formatIpv4 } from '../../src/wire/ipv4.js'
+import { limitLog } from '../../src/limited-log.js'
 import { Neighbors } from '../../src/neighbors/neighbors.js'
 import { arpFrame, ARP_REQUEST } from '../../src/wire/arp.js'
 import { MAC_BROADCAST } from '../../src/wire/mac.js'
-import { limitLog } from '../../src/dhcp/limited-log.js'
 import {
   Client,
   FakeClock,
@@ -90,7 +90,8 @@ t.test('addresses that are claimed are not counted as free for a port', async t 
 t.test('a flood of other messages hides no conflict', async t => {
   const kept = new RecordedLog()
   const clock = new FakeClock()
-  const segment = new Segment({ log: limitLog(kept, clock), conflictLog: limitLog(kept, clock) })
+  const limited = () => limitLog(kept, clock, { topic: 'DHCP', perSecond: 200, burst: 2000 })
+  const segment = new Segment({ log: limited(), conflictLog: limited() })
   await segment.server.start()
   await segment.lease(new Client(1))
   for (let i = 0; i < 3000; i++) segment.tell(vm1(5), { type: option.INFORM, ciaddr: at(5) })

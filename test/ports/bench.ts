@@ -41,10 +41,11 @@ export class Peer {
   readonly stream: StreamPort
   /** Why the port ended, once it has. */
   ended: string | undefined
-  #open = true
+  #open: boolean
 
   constructor(fd: number, stream: StreamPort) {
     this.fd = fd
+    this.#open = fd >= 0
     this.stream = stream
   }
 
@@ -133,9 +134,9 @@ export class Bench {
     return tester
   }
 
-  /** Plugs a peer in, and waits until it is a port. */
-  async plug(name = 'vm'): Promise<Peer> {
-    const fd = native.dial(this.path, true)
+  /** Plugs a peer in, and waits until it is a port. `dial`: its descriptor, or -1 where the test closes it itself. */
+  async plug(name = 'vm', dial = () => native.dial(this.path, true)): Promise<Peer> {
+    const fd = dial()
     const theirs = await new Promise<number>(resolve => (this.#plugged = resolve))
     let peer: Peer
     const stream = streamPort({

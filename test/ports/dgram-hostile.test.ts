@@ -141,6 +141,7 @@ t.test('descriptors that come with the datagrams of a pair are let go', { skip }
         fd,
         onEnd: () => plug({ longest: 1514, fd: stream.io.passed()! }),
       })
+      stream.io.offerDatagrams()
     },
   })
   streams.start()
@@ -168,7 +169,8 @@ t.test('who unties his socket and reads nothing costs no time', { skip }, async 
   const before = process.cpuUsage()
   await pause(1000)
   const { user: us, system } = process.cpuUsage(before)
-  t.ok(us + system < 500_000, `${us + system} us of a second`)
+  // Who spins has what the machine gives, which is a third of a processor where others want it, too.
+  t.ok(us + system < 150_000, `${us + system} us of a second`)
   await user.does('for i in range(30): a.recv(2000)')
   await until(() => made[0]!.io.queuedBytes() === 0)
   t.pass('and has its frames when it does read')

@@ -135,3 +135,15 @@ t.test('once closed it dials no more', async t => {
   t.notOk(clock.next())
   t.equal(fds.length, 1, 'the listening one alone')
 })
+
+t.test('a connection that goes after that is not dialled again', async t => {
+  const { clock, downs, fds, redial, listen } = setUp(t)
+  listen()
+  redial.dial()
+  redial.close()
+  redial.lost('eof')
+  t.notOk(clock.next())
+  t.equal(fds.length, 2, 'the listening one, and the one that was connected')
+  t.same(downs, [])
+  t.equal(redial.down, 'closed')
+})

@@ -1,6 +1,6 @@
 // Frames from a VM's stream socket, cut wherever a stream can cut them, and what breaks a stream for good.
 
-import { fstatSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, openSync } from 'node:fs'
 import t from 'tap'
 import { streamPort } from '../../src/ports/run-port.js'
 import { DROP_TX_ERROR } from '../../src/switch/counters.js'
@@ -113,6 +113,40 @@ for (const [what, tail, close, reason] of [
     t.throws(() => bad.writeSome(still), { code: 'EPIPE' }, 'the peer finds its socket closed')
   })
 }
+
+t.test(
+  'the word for datagrams is answered where that was offered, and is a broken length elsewhere',
+  async t => {
+    const bench = new Bench(t)
+    const word = Buffer.from('DGRM')
+    const [plain, offering] = [await bench.plug(), await bench.plug()]
+    offering.stream.io.offerDatagrams()
+    for (const vm of [plain, offering]) {
+      await vm.write(word)
+      await until(() => vm.ended !== undefined)
+    }
+    t.equal(plain.ended, 'frame-too-long')
+    t.equal(plain.stream.io.passed(), undefined, 'no pair was made')
+    t.equal(plain.readSome().length, 0, 'and nothing said')
+    t.equal(offering.ended, 'datagrams')
+    t.same(offering.readSome(), word)
+    const ours = offering.stream.io.passed()
+    t.type(ours, 'number')
+    closeSync(ours!)
+    t.equal(offering.stream.io.passed(), undefined, 'it is given once')
+  },
+)
+
+t.test('the word for datagrams behind a frame is a broken length', async t => {
+  const bench = new Bench(t)
+  const vm = await bench.plug()
+  vm.stream.io.offerDatagrams()
+  await bench.deliver(vm, runOf(frame()))
+  await vm.write(Buffer.from('DGRM'))
+  await until(() => vm.ended !== undefined)
+  t.equal(vm.ended, 'frame-too-long')
+  t.equal(vm.stream.io.passed(), undefined)
+})
 
 t.test('the longest frame that the framing allows comes through, whole and in pieces', async t => {
   const bench = new Bench(t)

@@ -144,6 +144,19 @@ t.test('a server with broken framing takes the uplink down, and nothing else', a
   }
 })
 
+t.test('a server that asks for datagrams is given none: its framing is broken', async t => {
+  const path = join(scratch(t), 'up')
+  const answers: Promise<Buffer[]>[] = []
+  await play(t, path, socket => {
+    answers.push(socket.toArray() as Promise<Buffer[]>)
+    socket.write('DGRM')
+  })
+  const daemon = await startOn(t, path)
+  const { reason } = await daemon.waitForLog(entry => entry.event === 'uplink.down')
+  t.equal(reason, 'frame-too-long')
+  t.same(await answers[0], [], 'and no answer')
+})
+
 t.test('a server that never reads does not hold up the VMs', async t => {
   const path = join(scratch(t), 'up')
   await play(t, path, socket => socket.pause())

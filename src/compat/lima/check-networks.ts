@@ -5,6 +5,7 @@
 
 import { hasCode } from '../../errors.js'
 import { shellQuote } from '../../shell.js'
+import { MAC_SOCKET_PATH } from '../../socket-path.js'
 import { formatIpv4, type Cidr } from '../../wire/ipv4.js'
 import { readSocketVmnet, SocketVmnetError, type SocketVmnetOptions } from '../socket-vmnet-options.js'
 import { pidfilePath, socketPath, startArguments } from './commands.js'
@@ -12,9 +13,6 @@ import { vmnetNetworks, type LimaNetwork } from './config.js'
 import { failed, ok, skipped, type Finding } from './finding.js'
 import type { Machine } from './machine.js'
 import type { Setup } from './setup.js'
-
-/** sun_path on macOS, without its closing NUL: Lima starts socket_vmnet nowhere else. */
-const MOST_PATH = 103
 
 export function checkNetworks(machine: Machine, setup: Setup): Finding[] {
   const networks = vmnetNetworks(setup.config)
@@ -38,8 +36,9 @@ function checkNetwork(
   // Lima has no default for these, whatever its comments say.
   if (missing !== undefined) return refuse(`${missing} is missing`, `Lima would hand on "<nil>", or nothing`)
   const socket = socketPath(config, name)
-  if (Buffer.byteLength(socket) > MOST_PATH)
-    return refuse(`${socket} is too long`, `a socket's path has ${MOST_PATH} bytes at most on macOS`)
+  // Lima starts socket_vmnet nowhere else than on macOS.
+  if (Buffer.byteLength(socket) > MAC_SOCKET_PATH)
+    return refuse(`${socket} is too long`, `a socket's path has ${MAC_SOCKET_PATH} bytes at most on macOS`)
   let options: SocketVmnetOptions
   try {
     const command = readSocketVmnet(startArguments(config, name, network))

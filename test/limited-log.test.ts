@@ -2,13 +2,13 @@
 
 import fc from 'fast-check'
 import t from 'tap'
-import { limitLog } from '../../src/dhcp/limited-log.js'
-import { FakeClock, RecordedLog } from './segment.js'
+import { limitLog } from '../src/limited-log.js'
+import { FakeClock, RecordedLog } from './dhcp/segment.js'
 
 function limited(perSecond = 10, burst = 20) {
   const clock = new FakeClock()
   const recorded = new RecordedLog()
-  const log = limitLog(recorded, clock, { perSecond, burst })
+  const log = limitLog(recorded, clock, { topic: 'DHCP', perSecond, burst })
   let said = 0
   return {
     clock,
@@ -79,6 +79,19 @@ t.test('one line left out is one', async t => {
   t.same(write(0), ['1 DHCP log line left out'])
 })
 
+t.test('the note says what the lines are about', async t => {
+  const clock = new FakeClock()
+  const recorded = new RecordedLog()
+  const log = limitLog(recorded, clock, { topic: 'port', perSecond: 1, burst: 1 })
+  for (let i = 0; i < 3; i++) log.warn({}, 'line')
+  clock.advance(1)
+  t.same(recorded.lines.at(-1), {
+    level: 'warn',
+    fields: { event: 'port.log', suppressed: 2 },
+    message: '2 port log lines left out',
+  })
+})
+
 t.test('a clock that goes back neither silences the log nor opens it', async t => {
   const clock = new FakeClock()
   const recorded = new RecordedLog()
@@ -86,7 +99,7 @@ t.test('a clock that goes back neither silences the log nor opens it', async t =
   const log = limitLog(
     recorded,
     { now: () => clock.now() + offset, after: (ms, call) => clock.after(ms, call) },
-    { perSecond: 10, burst: 20 },
+    { topic: 'DHCP', perSecond: 10, burst: 20 },
   )
   for (let i = 0; i < 30; i++) log.info({}, 'line')
   offset = -3_600_000

@@ -1,34 +1,40 @@
 // A log that a flood of messages does not fill: so many lines a second, and the number of those that were left out.
 
-import type { DhcpClock } from './clock.js'
-import type { DhcpLog } from './lease-store.js'
-
 /** How long, in ms, lines are counted before the log says how many were left out: a flood costs one line a second. */
 const REPORT_AFTER = 1000
 
+export interface LineLog {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export interface LogClock {
+  /** Milliseconds since any moment; may go back. */
+  now(): number
+  /** Calls once, `ms` from now. */
+  after(ms: number, call: () => void): unknown
+}
+
 export interface LogLimit {
+  /** What the lines are about: `DHCP` or `port`. Those left out are told of by an event `dhcp.log` or `port.log`. */
+  topic: 'DHCP' | 'port'
   perSecond: number
   /** Lines that may come at once after a silence. */
   burst: number
 }
 
-/**
- * 300 VMs that boot at once are 1,200 lines, so that a burst of 2,000 shows each; in the long run 200 lines a second
- * are some 3 MB a minute, which a log's rotation can follow.
- */
-const USUAL: LogLimit = { perSecond: 200, burst: 2000 }
-
 /** `log` with a limit on what is information or warning; errors always pass, and count for nothing. */
-export function limitLog(log: DhcpLog, clock: DhcpClock, { perSecond, burst }: LogLimit = USUAL): DhcpLog {
+export function limitLog(log: LineLog, clock: LogClock, { topic, perSecond, burst }: LogLimit): LineLog {
   let room = burst
   let last = clock.now()
   let suppressed = 0
 
   function report(): void {
-    const fields = { event: 'dhcp.log', suppressed }
+    const fields = { event: `${topic.toLowerCase()}.log`, suppressed }
     const lines = suppressed === 1 ? 'line' : 'lines'
     suppressed = 0
-    log.warn(fields, `${fields.suppressed} DHCP log ${lines} left out`)
+    log.warn(fields, `${fields.suppressed} ${topic} log ${lines} left out`)
   }
 
   function passes(): boolean {

@@ -1,0 +1,50 @@
+/**
+ * Holding a state folder for one network: two that keep their leases or the names of their ports in it would overwrite
+ * each other's.
+ */
+
+import { accessSync, closeSync, constants, mkdirSync, openSync } from 'node:fs'
+import { join } from 'node:path'
+import { BridgeError } from '../errors.js'
+import { native } from '../native.js'
+
+/**
+ * Makes the folder and holds it until the function that is returned is called, or this process ends. By a file that
+ * others cannot open, since whoever can open a file can lock it.
+ * @throws BridgeError ERR_STATE_DIR where nothing can be kept in it, ERR_STATE_IN_USE where another holds it
+ */
+export function lockState(folder: string): () => void {
+  let fd: number
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o755 })
+    const { O_WRONLY, O_CREAT, O_APPEND, O_NONBLOCK, O_NOFOLLOW, W_OK, X_OK } = constants
+    accessSync(folder, W_OK | X_OK)
+    // Not waiting, and through no link: after --user the folder is not root's, and the next start is.
+    const flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_NOFOLLOW
+    fd = openSync(join(folder, 'lock'), flags, 0o600)
+  } catch (error) {
+    throw new BridgeError(
+      'ERR_STATE_DIR',
+      `cannot use the state folder ${folder}: ${error instanceof Error ? error.message : error}`,
+      {
+        hint: 'choose another with --state-dir',
+        cause: error,
+      },
+    )
+  }
+  if (native.lock(fd)) return () => closeSync(fd)
+  closeSync(fd)
+  throw new BridgeError('ERR_STATE_IN_USE', `another daemon keeps its state in ${folder}`, {
+    hint: 'give each daemon a folder of its own with --state-dir',
+  })
+}
+
+/** The same where no disk may fail a start: a folder that is no use is not held. */
+export function lockUsableState(folder: string): () => void {
+  try {
+    return lockState(folder)
+  } catch (error) {
+    if (error instanceof BridgeError && error.code === 'ERR_STATE_DIR') return () => {}
+    throw error
+  }
+}
