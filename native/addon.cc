@@ -45,6 +45,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("peerCredentials",
               Napi::Function::New<vmbridge::PeerCredentials>(env, "peerCredentials"));
   exports.Set("exitNow", Napi::Function::New<vmbridge::ExitNow>(env, "exitNow"));
+  exports.Set("ownArguments", Napi::Function::New<vmbridge::OwnArguments>(env, "ownArguments"));
   exports.Set("exec", Napi::Function::New<vmbridge::Exec>(env, "exec"));
   exports.Set("now", Napi::Function::New<vmbridge::Now>(env, "now"));
   exports.Set("lock", Napi::Function::New<vmbridge::Lock>(env, "lock"));

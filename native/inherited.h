@@ -18,4 +18,8 @@
 // Descriptors from here on are not noted.
 #define VMBRIDGE_DESCRIPTORS 4096
 
+// Before the name of a variable that is for the program which is started in the end, and not for
+// Node, which would obey it: exec takes it off.
+#define VMBRIDGE_KEPT "VMBRIDGE_KEPT_"
+
 #endif  // VMBRIDGE_INHERITED_H_

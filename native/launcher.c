@@ -3,12 +3,12 @@
 //
 //   launcher NODE SCRIPT ARGS...   in a checkout, started by bin/vmbridge
 //   vmbridge ARGS...               in an installed tree (src/install/layout.ts has its shape),
-//   where socket_vmnet ARGS...           it is started by launchd, systemd, sudo or a user, from
-//   any folder
-//                                  and with any environment, an empty one too
+//   socket_vmnet ARGS...           where it is started by launchd, systemd, sudo or a user, from
+//                                  any folder and with any environment, an empty one too
+//   qemu-system-ARCH ARGS...       likewise, by talosctl
 //
 // First it notes what this process inherited and Node will change (inherited.h), so that
-// `vmbridge run` can hand it on as it came.
+// `vmbridge run` and the stand-ins for QEMU can hand it on as it came.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -126,6 +126,7 @@ static const char* const foreign[] = {
     "DYLD_",               //
     "GCONV_PATH=",         // libraries for iconv(3)
     "VMBRIDGE_PREBUILD=",  // another addon
+    VMBRIDGE_KEPT,         // any of these, once exec took that off
 };
 
 static bool is_foreign(const char* variable) {
@@ -141,6 +142,19 @@ static void drop_foreign_variables(void) {
     if (!is_foreign(*at)) *kept++ = *at;
   }
   *kept = NULL;
+}
+
+// Puts those variables out of Node's sight, and of ours, until exec. False when there is no memory.
+static bool hide_foreign_variables(void) {
+  for (char** at = environ; *at != NULL; at++) {
+    if (!is_foreign(*at)) continue;
+    size_t size = strlen(*at) + sizeof VMBRIDGE_KEPT;
+    char* hidden = malloc(size);
+    if (hidden == NULL) return false;
+    snprintf(hidden, size, "%s%s", VMBRIDGE_KEPT, *at);
+    *at = hidden;
+  }
+  return true;
 }
 
 // Puts the version that PREFIX/current names behind `root`, a prefix; a root without that file is a
@@ -172,10 +186,19 @@ static bool find_tree(char root[PATH_MAX]) {
   return false;
 }
 
-// Starts `script`, a path below the tree that this executable belongs to; returns only an exit
-// status.
-static int start_installed(const char* name, char self[PATH_MAX], const char* script, int argc,
-                           char** argv) {
+// What an executable of an installed tree starts.
+struct start {
+  const char* name;
+  // A path below the tree.
+  const char* script;
+  // Stands in for a program, which finds the environment as it came.
+  bool is_stand_in;
+};
+
+// Returns only an exit status.
+static int start_installed(const struct start* start, char self[PATH_MAX], int argc, char** argv) {
+  const char* name = start->name;
+  const char* script = start->script;
   char tree[PATH_MAX], node[PATH_MAX], file[PATH_MAX];
   snprintf(tree, sizeof tree, "%s", self);
   if (!to_parent(tree) || !to_parent(tree) || !find_tree(tree)) {
@@ -191,7 +214,11 @@ static int start_installed(const char* name, char self[PATH_MAX], const char* sc
             script, strerror(errno));
     return 1;
   }
-  if (is_privileged()) drop_foreign_variables();
+  if (start->is_stand_in) {
+    if (!hide_foreign_variables()) return 1;
+  } else if (is_privileged()) {
+    drop_foreign_variables();
+  }
   note_inherited();
   // One more than argc needs: it may be 0, and then there is no argv[0] whose place `self` takes.
   char** args = calloc((size_t)argc + 4, sizeof *args);
@@ -207,12 +234,11 @@ static int start_installed(const char* name, char self[PATH_MAX], const char* sc
   return 1;
 }
 
-static const struct {
-  const char* name;
-  const char* script;
-} installed[] = {
-    {"vmbridge", "dist/src/cli/bin.js"},
-    {"socket_vmnet", "dist/src/compat/socket-vmnet.js"},
+static const struct start installed[] = {
+    {"vmbridge", "dist/src/cli/bin.js", false},
+    {"socket_vmnet", "dist/src/compat/socket-vmnet.js", false},
+    {"qemu-system-aarch64", "dist/src/talos/bin.js", true},
+    {"qemu-system-x86_64", "dist/src/talos/bin.js", true},
 };
 
 int main(int argc, char** argv) {
@@ -225,7 +251,7 @@ int main(int argc, char** argv) {
   const char* name = slash == NULL ? path : slash + 1;
   for (size_t i = 0; i < sizeof installed / sizeof *installed; i++) {
     if (strcmp(name, installed[i].name) != 0) continue;
-    if (is_found) return start_installed(name, self, installed[i].script, argc, argv);
+    if (is_found) return start_installed(&installed[i], self, argc, argv);
     fprintf(stderr, "%s: cannot find its own file: %s (is /proc mounted?)\n", name,
             strerror(reason));
     return 1;

@@ -11,8 +11,10 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __APPLE__
+#include <crt_externs.h>
+#endif
 
-#include <algorithm>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -20,6 +22,13 @@
 #include "inherited.h"
 #include "poller.h"
 #include "uv_api.h"
+
+#ifdef __APPLE__
+// A library has no `environ` of its own there.
+#define environ (*_NSGetEnviron())
+#else
+extern char** environ;
+#endif
 
 namespace vmbridge {
 
@@ -100,21 +109,18 @@ std::vector<std::string> Strings(const Napi::Value& value) {
   std::vector<std::string> result;
   auto array = value.As<Napi::Array>();
   for (uint32_t i = 0; i < array.Length(); i++) {
-    result.push_back(array.Get(i).ToString().Utf8Value());
+    auto bytes = array.Get(i).As<Napi::Uint8Array>();
+    result.emplace_back(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
   }
   return result;
 }
 
-// Arguments need not be UTF-8, and Node has read them as if they were. They are the last ones of
-// this process's own command line, where the system still has their bytes.
-void KeepBytes(std::vector<std::string>* args) {
-#ifdef __linux__
-  std::ifstream file("/proc/self/cmdline", std::ios::binary);
-  std::vector<std::string> own;
-  for (std::string argument; std::getline(file, argument, '\0');) own.push_back(argument);
-  if (own.size() < args->size()) return;
-  std::copy(own.end() - static_cast<ptrdiff_t>(args->size()), own.end(), args->begin());
-#endif
+// What the launcher put out of Node's sight has its own name again.
+void RestoreEnvironment() {
+  size_t length = strlen(VMBRIDGE_KEPT);
+  for (char** at = environ; *at != nullptr; at++) {
+    if (strncmp(*at, VMBRIDGE_KEPT, length) == 0) *at += length;
+  }
 }
 
 std::vector<char*> Pointers(std::vector<std::string>& strings) {
@@ -126,14 +132,31 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 
 }  // namespace
 
+Napi::Value OwnArguments(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Napi::Array result = Napi::Array::New(env);
+  uint32_t count = 0;
+  auto add = [&](const char* bytes, size_t length) {
+    result.Set(count++, Napi::Buffer<char>::Copy(env, bytes, length));
+  };
+#ifdef __APPLE__
+  char** argv = *_NSGetArgv();
+  for (int i = 0; i < *_NSGetArgc(); i++) add(argv[i], strlen(argv[i]));
+#else
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  for (std::string argument; std::getline(file, argument, '\0');) {
+    add(argument.data(), argument.size());
+  }
+#endif
+  return result;
+}
+
 Napi::Value Exec(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   auto options = info[0].As<Napi::Object>();
-  std::string file = options.Get("file").ToString().Utf8Value();
   std::vector<std::string> args = Strings(options.Get("args"));
-  KeepBytes(&args);
   std::vector<char*> argv = Pointers(args);
-  int fd = options.Get("fd").ToNumber().Int32Value();
+  Napi::Value socket = options.Get("fd");
   Napi::Value noted = options.Get("inherited");
   Inherited inherited;
   if (noted.IsString()) {
@@ -142,19 +165,26 @@ Napi::Value Exec(const Napi::CallbackInfo& info) {
     for (int number = 0; number <= 2; number++) inherited.descriptors.push_back({number, false});
   }
 
-  // Descriptor 3 is likely Node's own, which it needs if there is no such program.
-  int before = fcntl(kSocketDescriptor, F_DUPFD_CLOEXEC, kSocketDescriptor + 1);
-  if (fd != kSocketDescriptor && dup2(fd, kSocketDescriptor) < 0) {
-    ThrowSystemError(env, errno, "dup2");
-    return env.Undefined();
+  int before = -1;
+  if (socket.IsNumber()) {
+    int fd = socket.As<Napi::Number>().Int32Value();
+    // Descriptor 3 is likely Node's own, which it needs if there is no such program.
+    before = fcntl(kSocketDescriptor, F_DUPFD_CLOEXEC, kSocketDescriptor + 1);
+    if (fd != kSocketDescriptor && dup2(fd, kSocketDescriptor) < 0) {
+      ThrowSystemError(env, errno, "dup2");
+      return env.Undefined();
+    }
   }
   RestoreDescriptors(inherited);
-  fcntl(kSocketDescriptor, F_SETFD, 0);
-  fcntl(kSocketDescriptor, F_SETFL, fcntl(kSocketDescriptor, F_GETFL) & ~O_NONBLOCK);
+  if (socket.IsNumber()) {
+    fcntl(kSocketDescriptor, F_SETFD, 0);
+    fcntl(kSocketDescriptor, F_SETFL, fcntl(kSocketDescriptor, F_GETFL) & ~O_NONBLOCK);
+  }
   RestoreLimit(inherited);
   RestoreSignals(inherited);
   unsetenv(VMBRIDGE_INHERITED);
-  execvp(argv[0] == nullptr ? "" : file.c_str(), argv.data());
+  RestoreEnvironment();
+  execvp(argv[0] == nullptr ? "" : argv[0], argv.data());
   int error = errno;
   if (before >= 0) {
     dup2(before, kSocketDescriptor);

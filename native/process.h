@@ -7,9 +7,15 @@
 
 namespace vmbridge {
 
-// exec({file, args, fd, inherited}): replaces this process by `file` (searched in PATH as execvp
-// does) with `args` (argv[0] included) and this process's environment; `fd` becomes descriptor 3,
-// in blocking mode. `inherited` is what the launcher noted of the process before Node started
+// ownArguments() => Buffer[]: this process's command line, in the bytes that it was given: they
+// need not be UTF-8, as which Node reads them. Node's own options are among them. Empty where the
+// system does not tell.
+Napi::Value OwnArguments(const Napi::CallbackInfo& info);
+
+// exec({args, fd, inherited}): replaces this process by args[0] (searched in PATH as execvp does)
+// with `args`, each a Uint8Array, and this process's environment, in which what the launcher put
+// out of Node's sight has its own name again; `fd`, where there is one, becomes descriptor 3, in
+// blocking mode. `inherited` is what the launcher noted of the process before Node started
 // (inherited.h), or undefined: signal dispositions and mask, descriptors, their blocking modes and
 // the limit on open files are put back as they were. Returns only by throwing a system error, after
 // which the process should end.

@@ -176,11 +176,10 @@ export interface TapOptions {
 }
 
 export interface ExecOptions {
-  file: string
-  /** argv, its name included: the last arguments of this process's own. */
-  args: readonly string[]
-  /** Becomes descriptor 3. */
-  fd: number
+  /** argv, the program's name first, in bytes: arguments need not be UTF-8. */
+  args: readonly Uint8Array[]
+  /** Becomes descriptor 3, where there is one. */
+  fd?: number
   /** What the launcher noted before Node started (native/inherited.h). */
   inherited?: string
 }
@@ -229,6 +228,8 @@ interface Native {
   peerCredentials(fd: number): Credentials
   /** Linux only. */
   openTap(options: TapOptions): { fd: number; name: string; mac: Uint8Array }
+  /** The command line of this process in bytes, Node's own options included; empty where the system does not tell. */
+  ownArguments(): Uint8Array[]
   /** Returns only by throwing. */
   exec(options: ExecOptions): never
   /** Ends the process without waiting for anything. */
@@ -254,3 +255,10 @@ const load = require('node-gyp-build') as (root: string) => Native
 const packageRoot = fileURLToPath(new URL('../../', import.meta.url))
 
 export const native = load(packageRoot)
+
+/** The bytes of `args`, the last of this process's arguments: Node has read them as UTF-8, which they need not be. */
+export function bytesOf(args: readonly string[]): Uint8Array[] {
+  const own = native.ownArguments()
+  const first = own.length - args.length
+  return first < 0 ? args.map(arg => Buffer.from(arg)) : own.slice(first)
+}

@@ -24,12 +24,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   control: ['base'],
   // `lima check` knows an installed tree by its manifest.
   compat: ['install', 'native', 'wire', 'base', 'config'],
-  talos: ['wire', 'base', 'config'],
+  talos: ['control', 'native', 'wire', 'base', 'config'],
   // It builds a network as the daemon does, and stands before it as VMs and the host do.
   selftest: ['daemon', 'dhcp', 'uplink', 'switch', 'native', 'wire', 'base'],
   // It starts the daemon by its command line, and knows it no other way.
   service: ['base', 'config'],
-  install: ['native', 'base'],
+  // The stand-ins' settings say what belongs to them.
+  install: ['talos', 'native', 'base'],
 }
 
 /** Imports that a rule above would forbid, each with why it may be. */

@@ -63,8 +63,15 @@ export async function run(parsed: Parsed): Promise<number> {
   return 0
 }
 
-/** @throws UsageError, BridgeError ERR_NOT_ROOT with the line that has the rights */
-export function prefixOf({ name }: Command, { get, has, operands }: Parsed): string {
+/**
+ * @param more options of that line beside --prefix and --json
+ * @throws UsageError, BridgeError ERR_NOT_ROOT with the line that has the rights
+ */
+export function prefixOf(
+  { name }: Command,
+  { get, has, operands }: Parsed,
+  more: readonly string[] = [],
+): string {
   if (operands.length > 0) {
     throw new UsageError(`${name} takes no operand, but got "${operands[0]}"`, `vmbridge ${name} --help`)
   }
@@ -74,7 +81,8 @@ export function prefixOf({ name }: Command, { get, has, operands }: Parsed): str
   const { argv0 } = process
   const isLauncher = isAbsolute(argv0) && basename(argv0) === 'vmbridge'
   const program = isLauncher ? [argv0] : [process.execPath, join(ROOT, 'bin/vmbridge')]
-  const line = ['sudo', ...program, name, '--prefix', prefix, ...(has('json') ? ['--json'] : [])]
+  const options = ['--prefix', prefix, ...more, ...(has('json') ? ['--json'] : [])]
+  const line = ['sudo', ...program, ...name.split(' '), ...options]
   throw new BridgeError('ERR_NOT_ROOT', `${name} needs root: what is in ${prefix} is started as root`, {
     hint: line.map(shellQuote).join(' '),
   })

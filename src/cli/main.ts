@@ -53,6 +53,10 @@ const COMMANDS: Record<string, { load: () => Promise<CommandModule>; summary: st
     summary: 'check what Lima needs to start vmbridge as its socket_vmnet; its sudoers file',
   },
   service: { load: () => import('./service.js'), summary: 'have the daemon run at boot: launchd or systemd' },
+  talos: {
+    load: () => import('./talos.js'),
+    summary: 'put the VMs of talosctl on the switch',
+  },
 }
 
 const NAME_WIDTH = Math.max(...Object.keys(COMMANDS).map(name => name.length))

@@ -6,7 +6,7 @@
 import { closeSync, writeSync } from 'node:fs'
 import { findInRun, SOCKET_NAME } from '../config/paths.js'
 import { BridgeError, hasCode, UsageError } from '../errors.js'
-import { native } from '../native.js'
+import { bytesOf, native } from '../native.js'
 import { shellQuote } from '../shell.js'
 import type { Command, Parsed } from './options.js'
 
@@ -51,8 +51,7 @@ export async function run({ get, has, operands }: Parsed): Promise<number> {
   const fd = has('dgram') ? askForDatagrams(socket, stream) : stream
   try {
     return native.exec({
-      file,
-      args: operands,
+      args: bytesOf(operands),
       fd,
       ...(inherited === undefined ? {} : { inherited }),
     })

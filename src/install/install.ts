@@ -7,9 +7,9 @@
  * new launchers start the old version. Both know the same few names.
  */
 
-import { closeSync, renameSync } from 'node:fs'
+import { renameSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { chunksOf, EXECUTABLE, openRegular, PARTIAL, PLAIN, replaceFile, syncFolder } from './files.js'
+import { copyToFront, PARTIAL, PLAIN, replaceFile, syncFolder } from './files.js'
 import {
   BIN,
   CURRENT,
@@ -27,6 +27,7 @@ import { removeLeftovers, removeVersion, type Kept } from './removal.js'
 import { checkPath, checkPrefixName, checkTree } from './rules.js'
 import { ADDON, readSource, type Source } from './source.js'
 import { stageTree, type Progress } from './stage.js'
+import { refreshStandIns } from './stand-ins.js'
 
 export interface InstallOptions {
   prefix: string
@@ -111,13 +112,9 @@ function addVersion(
   syncFolder(dirname(tree))
   progress(`switching to ${name}`)
   for (const executable of EXECUTABLES) {
-    const fd = openRegular(join(tree, BIN, executable))
-    try {
-      replaceFile(join(prefix, BIN, executable), EXECUTABLE, chunksOf(fd))
-    } finally {
-      closeSync(fd)
-    }
+    copyToFront(join(tree, BIN, executable), join(prefix, BIN, executable))
   }
+  refreshStandIns(prefix, tree)
   checkTree(join(prefix, BIN))
   replaceFile(join(prefix, CURRENT), PLAIN, [Buffer.from(`${name}\n`)])
   return staged

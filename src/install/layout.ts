@@ -5,6 +5,7 @@
  *
  *   PREFIX/current                   the name of the version that starts, one line
  *   PREFIX/bin/NAME                  the launchers (native/launcher.c reads `current`) and the client
+ *   PREFIX/talos/qemu-system-ARCH    launchers too, where `vmbridge talos install` was asked for (src/talos/settings.ts)
  *   PREFIX/versions/0.1.0-2/         node, dist/src, build/Release, node_modules, bin, manifest.json, …
  *   PREFIX/versions/0.1.0-1/         what started before: programs that still run from it find their files
  *   PREFIX/versions/0.1.0-3.partial  being written, or left by an install that was cut short
@@ -16,13 +17,23 @@ import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PARTIAL } from './files.js'
 import { readManifest, type Manifest } from './manifest.js'
+import { SETTINGS, STAND_INS, TALOS } from '../talos/settings.js'
 
 export const CURRENT = 'current'
 export const BIN = 'bin'
 export const VERSIONS = 'versions'
 
+/** The launcher in a version; its copies go by their names. */
+export const LAUNCHER = `${BIN}/vmbridge`
+
 /** What lies in bin, here and in each version: by that name a launcher knows what to start. */
 export const EXECUTABLES = ['vmbridge', 'socket_vmnet', 'socket_vmnet_client'] as const
+
+/** What starts from a fixed place: below the prefix, and the file of a version that it is a copy of. */
+export const FRONT: readonly (readonly [path: string, of: string])[] = [
+  ...EXECUTABLES.map(name => [`${BIN}/${name}`, `${BIN}/${name}`] as const),
+  ...STAND_INS.map(name => [`${TALOS}/${name}`, LAUNCHER] as const),
+]
 
 /** The version of the package and a count, as installs of the same version must not meet in one folder. */
 const VERSION_NAME = /^\d[\w.+]*(?:-[\w.+]+)*-(\d+)$/
@@ -54,14 +65,15 @@ export function readInstalled(prefix: string): Installed {
     else if (manifest === undefined) isForeign = true
     else versions.set(name, manifest)
   }
-  for (const path of [CURRENT, ...EXECUTABLES.map(name => `${BIN}/${name}`)]) {
+  for (const path of [CURRENT, `${TALOS}/${SETTINGS}`, ...FRONT.map(([path]) => path)]) {
     const partial = `${path}${PARTIAL}`
     if (lstatSync(join(prefix, partial), { throwIfNoEntry: false }) !== undefined) leftovers.push(partial)
   }
   // Where a version is whole the prefix is ours, whatever somebody put beside it. Before the first one is, and
   // after the last one was, an install or a removal has its folders there and nothing of its own in them.
-  isForeign ||= namesIn(prefix).some(name => name !== VERSIONS && name !== BIN)
-  isForeign ||= namesIn(join(prefix, BIN)).some(name => !leftovers.includes(`${BIN}/${name}`))
+  isForeign ||= namesIn(prefix).some(name => ![VERSIONS, BIN, TALOS].includes(name))
+  for (const folder of [BIN, TALOS])
+    isForeign ||= namesIn(join(prefix, folder)).some(name => !leftovers.includes(`${folder}/${name}`))
   return { versions, leftovers, isForeign: isForeign && versions.size === 0 }
 }
 

@@ -6,7 +6,7 @@
 import { lstatSync, readFileSync, renameSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { PARTIAL, remove, removeFolder, removeIfEmpty, walk } from './files.js'
-import { BIN, CURRENT, EXECUTABLES, isVersionName, versionFolder, type Installed } from './layout.js'
+import { CURRENT, FRONT, isVersionName, versionFolder, type Installed } from './layout.js'
 import { isUnchanged, MANIFEST, type Manifest } from './manifest.js'
 
 export interface Kept {
@@ -66,15 +66,19 @@ export function removeFront(prefix: string, { versions }: Installed): Kept[] {
   const named = lstatSync(current, { throwIfNoEntry: false })
   if (named?.isFile() && isVersionName(readFileSync(current, 'utf8').trimEnd())) unlinkSync(current)
   else if (named !== undefined) kept.push({ path: current, why: 'changed' })
-  for (const name of EXECUTABLES) {
-    const path = join(prefix, BIN, name)
+  return [...kept, ...removeCopies(prefix, FRONT, versions)]
+}
+
+/** Removes those files of FRONT that are as an install made them; returns what stays. */
+export function removeCopies(prefix: string, front: typeof FRONT, versions: Installed['versions']): Kept[] {
+  const kept: Kept[] = []
+  for (const [name, of] of front) {
+    const path = join(prefix, name)
     const stats = lstatSync(path, { throwIfNoEntry: false })
     if (stats === undefined) continue
     // An interrupted upgrade leaves those of one version with another.
     const isOurs = [...versions.values()].some(({ files }) =>
-      files.some(
-        file => file.path === `${BIN}/${name}` && stats.isFile() && isUnchanged(path, stats.size, file),
-      ),
+      files.some(file => file.path === of && stats.isFile() && isUnchanged(path, stats.size, file)),
     )
     if (isOurs) unlinkSync(path)
     else kept.push({ path, why: 'changed' })

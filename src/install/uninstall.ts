@@ -11,7 +11,9 @@ import { BIN, readInstalled, VERSIONS } from './layout.js'
 import { withPrefix } from './prefix.js'
 import { removeFront, removeLeftovers, removeVersion, type Kept } from './removal.js'
 import { checkPath, checkPrefixName } from './rules.js'
+import { TALOS } from '../talos/settings.js'
 import type { Progress } from './stage.js'
+import { removeSettings } from './stand-ins.js'
 
 export interface UninstallResult {
   prefix: string
@@ -44,7 +46,7 @@ export async function uninstall(
     refuseWithoutInstall(prefix)
     const before = filesIn(prefix)
     const installed = readInstalled(prefix)
-    const changed = removeFront(prefix, installed).map(({ path }) => path)
+    const changed = [...removeFront(prefix, installed), ...removeSettings(prefix)].map(({ path }) => path)
     for (const [name, manifest] of installed.versions) {
       progress(`removing ${name}`)
       for (const { path, why } of removeVersion(prefix, name, manifest))
@@ -61,7 +63,7 @@ export async function uninstall(
 }
 
 /** Folders of an install, and not what somebody has beside them: the prefix may be one of several programs. */
-const OURS = new RegExp(`^(${VERSIONS}|${BIN})(/|$)`)
+const OURS = new RegExp(`^(${VERSIONS}|${BIN}|${TALOS})(/|$)`)
 
 /** A service whose program goes would be started, and fail, for ever. */
 function refuseUnderService(prefix: string, folders: readonly string[]): void {

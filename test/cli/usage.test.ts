@@ -11,7 +11,9 @@ import { scratch, vmbridge } from './command.js'
 t.setTimeout(120_000)
 
 const COMMANDS =
-  'daemon run plug interfaces selftest status leases reservations install uninstall lima service'.split(' ')
+  'daemon run plug interfaces selftest status leases reservations install uninstall lima service talos'.split(
+    ' ',
+  )
 
 for (const command of COMMANDS) {
   t.test(`vmbridge ${command} --help shows the options with examples`, async t => {

@@ -6,6 +6,7 @@ import { cpSync, lstatSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { install } from '../../src/install/install.js'
+import { installStandIns } from '../../src/install/stand-ins.js'
 import { uninstall } from '../../src/install/uninstall.js'
 import { BridgeError } from '../../src/errors.js'
 import { scratch } from '../cli/command.js'
@@ -44,13 +45,14 @@ function contents(folder: string): string {
 const starts = (prefix: string): string =>
   execFileSync(join(prefix, 'bin/vmbridge'), ['--version'], { env: {}, encoding: 'utf8' }).trim()
 
-/** A prefix with 1.0.0 as former and current version, the packages, and what an upgrade of it leads to. */
+/** A prefix with 1.0.0 as former and current version and stand-ins for QEMU, the packages, and what an upgrade of it leads to. */
 async function prepare(t: Test) {
   const top = rootsFolder(t)
   const packages = scratch(t)
   const [one, two] = ['1.0.0', '2.0.0'].map(version => smallPackage(packages, version))
   const [before, prefix] = [join(top, 'before'), join(top, 'prefix')]
   await installs(before, one, '1.0.0')()
+  await installStandIns(before, { format: 1, name: 'vmbridge talos', dhcp: 'answer', qemu: {} })
   await installs(before, one, '1.0.0')()
   const reset = () => {
     rmSync(prefix, { recursive: true, force: true })

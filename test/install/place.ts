@@ -64,6 +64,7 @@ export function smallPackage(folder: string, version: string): SmallPackage {
   write('dist/src/cli/bin.js', `${version}\n`)
   write('dist/src/cli/bin.js.map', '{}')
   write('dist/src/daemon/daemon.js', '')
+  write('dist/src/talos/bin.js', '')
   write('dist/test/a.test.js', '')
   write('launchd/README.md', 'about it\n')
   write('launchd/reload', '#!/bin/sh\n', 0o755)

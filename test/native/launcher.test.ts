@@ -140,6 +140,7 @@ const FOREIGN = [
   'DYLD_INSERT_LIBRARIES=/tmp/evil.dylib',
   'GCONV_PATH=/tmp',
   'VMBRIDGE_PREBUILD=/tmp',
+  'VMBRIDGE_KEPT_LD_AUDIT=/tmp/evil.so',
 ]
 /** Said to the program, or to the one that `vmbridge run` starts. */
 const HARMLESS = [
@@ -192,6 +193,28 @@ t.test(
     chmodSync(vmbridge, 0o2755)
     const { stdout, stderr } = await execute([...asUser, ...EMPTY, ...ALL, vmbridge])
     t.strictSame(variables(stdout), [...HARMLESS].sort(), stderr)
+  },
+)
+
+t.test(
+  "a stand-in for QEMU keeps them out of Node's sight, in their places",
+  { skip: requires(['linux', 'root', 'setpriv']) },
+  async t => {
+    const prefix = prefixOf(t)
+    mkdirSync(join(prefix, 'talos'))
+    mkdirSync(join(prefix, 'versions/one/dist/src/talos'))
+    writeFileSync(join(prefix, 'versions/one/dist/src/talos/bin.js'), '')
+    const more = ['VMBRIDGE_KEPT_LD_PRELOAD=/tmp/evil.so']
+    const hidden = [...FOREIGN, ...more].map(variable => `VMBRIDGE_KEPT_${variable}`)
+    for (const name of ['qemu-system-aarch64', 'qemu-system-x86_64']) {
+      const program = join(prefix, 'talos', name)
+      copyFileSync(LAUNCHER, program)
+      for (const user of [[], asUser]) {
+        const { stdout, stderr } = await execute([...user, ...EMPTY, ...ALL, ...more, program, '-version'])
+        t.strictSame(variables(stdout), [...hidden, ...HARMLESS].sort(), stderr)
+        t.match(stdout, `[${prefix}/versions/one/dist/src/talos/bin.js][-version]`)
+      }
+    }
   },
 )
 
