@@ -20,6 +20,12 @@ export const command: Command = {
     'client-id': { value: 'HEX', help: 'add: for the client with this identifier (option 61)' },
     name: { value: 'NAME', help: 'add: for the client that calls itself so (option 12)' },
     hostname: { value: 'NAME', help: 'add: the name that the client is told to have' },
+    'dhcp-option': {
+      value: 'NAME=VALUE',
+      multiple: true,
+      separator: ';',
+      help: "add: an option that the client is told in place of the network's, as `vmbridge daemon` takes it",
+    },
     ...ASK_OPTIONS,
     json: { help: 'print everything as JSON' },
   },
@@ -32,6 +38,10 @@ export const command: Command = {
       'vmbridge reservations add 192.168.105.8 --name talos-1 --hostname cp-1',
       'by its name; it is told another',
     ],
+    [
+      'vmbridge reservations add 192.168.105.9 --mac 52:54:00:12:34:57 --dhcp-option mtu=1400',
+      'that VM alone has another MTU',
+    ],
     ['vmbridge reservations', 'what is reserved'],
     ['vmbridge reservations remove 192.168.105.7', 'or by the MAC, the client ID or the name'],
   ],
@@ -40,7 +50,7 @@ export const command: Command = {
 const HINT = 'vmbridge reservations --help'
 /** Of `add` alone. */
 const MATCHES = ['mac', 'client-id', 'name'] as const
-const ADD_OPTIONS = [...MATCHES, 'hostname'] as const
+const ADD_OPTIONS = [...MATCHES, 'hostname', 'dhcp-option'] as const
 
 export function run(parsed: Parsed): Promise<number> {
   const [verb = 'list', ...operands] = parsed.operands
@@ -90,12 +100,12 @@ function oneOperand(verb: string, what: string, [operand, extra]: readonly strin
 }
 
 /** Where they would change nothing. What the environment holds may be meant for other commands. */
-function refuseAddOptions(verb: string, { get }: Parsed): void {
-  const given = ADD_OPTIONS.find(name => get(name) !== undefined && !process.env[environmentName(name)])
+function refuseAddOptions(verb: string, { all }: Parsed): void {
+  const given = ADD_OPTIONS.find(name => all(name).length > 0 && !process.env[environmentName(name)])
   if (given !== undefined) throw new UsageError(`reservations ${verb} takes no --${given}`, HINT)
 }
 
-function recordOf(ip: string, { get }: Parsed): ReservationRecord {
+function recordOf(ip: string, { get, all }: Parsed): ReservationRecord {
   if (parseIpv4(ip) === undefined) {
     throw new UsageError(`reservations add "${ip}": that is no IPv4 address`, HINT)
   }
@@ -104,13 +114,18 @@ function recordOf(ip: string, { get }: Parsed): ReservationRecord {
     const what = given.length === 0 ? 'one' : `not ${given.map(name => `--${name}`).join(' and ')}, but one`
     throw new UsageError(`reservations add takes ${what} of --mac, --client-id and --name`, HINT)
   }
-  const [mac, clientId, name, hostname] = ADD_OPTIONS.map(option => get(option))
+  const [mac, clientId, name] = MATCHES.map(option => get(option))
+  const hostname = get('hostname')
+  // What the environment has under that name is what the daemon tells everybody.
+  const options = all('dhcp-option')
+  const isDaemons = options.join(';') === process.env[environmentName('dhcp-option')]
   return {
     ip,
     ...(mac !== undefined && { mac: parseClientMac('mac', mac) }),
     ...(clientId !== undefined && { clientId: parseClientId('client-id', clientId) }),
     ...(name !== undefined && { name: parseLabel('name', name) }),
     ...(hostname !== undefined && { hostname: parseLabel('hostname', hostname) }),
+    ...(options.length > 0 && !isDaemons && { options }),
   }
 }
 
@@ -119,12 +134,13 @@ function clientOf({ mac, clientId, name }: ReservationRecord): string {
 }
 
 function reservationTable(reservations: readonly ReservationRecord[]): string {
-  const rows = reservations.map(({ ip, mac, clientId, name, hostname }) => [
+  const rows = reservations.map(({ ip, mac, clientId, name, hostname, options }) => [
     ip,
     mac ?? '-',
     name ?? '-',
     hostname ?? '-',
     clientId ?? '-',
+    options?.join(' ') ?? '-',
   ])
-  return printable(table(['IP', 'MAC', 'NAME', 'HOSTNAME', 'CLIENT ID'], rows))
+  return printable(table(['IP', 'MAC', 'NAME', 'HOSTNAME', 'CLIENT ID', 'OPTIONS'], rows))
 }

@@ -88,7 +88,7 @@ function renderNetwork(network: NetworkStatus, now: number): string {
 
 function dhcpLine({ range, free, reservations, degraded }: DhcpStatus): string {
   return [
-    `DHCP ${range}, ${free} free`,
+    range === undefined ? 'DHCP answers for reservations alone' : `DHCP ${range}, ${free} free`,
     reservations ? `, ${reservations} reserved` : '',
     degraded ? ', DEGRADED: leases cannot be written' : '',
   ].join('')

@@ -110,7 +110,8 @@ export interface ConflictStatus {
 }
 
 export interface DhcpStatus {
-  range: string
+  /** Not there where only what is reserved is answered. */
+  range?: string
   exclude: string[]
   free: number
   /** Leases could not be written to disk: known ones are renewed, new ones refused. */

@@ -12,10 +12,13 @@ export const MAX_BODY = 64 * 1024
 const MAX_READ = 16 * MAX_BODY
 
 const EXAMPLE = '{"ip":"192.168.105.7","mac":"52:54:00:12:34:56"}'
-const FIELDS = ['ip', 'mac', 'clientId', 'name', 'hostname'] as const
+const FIELDS = ['ip', 'mac', 'clientId', 'name', 'hostname', 'options'] as const
 const MATCHES = ['mac', 'clientId', 'name'] as const
 /** Characters of a field: a client identifier of 255 octets in hexadecimal. */
 const MAX_TEXT = 510
+const MAX_OPTIONS = 32
+/** Characters of each. */
+const MAX_OPTION = 1024
 
 /**
  * Resolves to the whole body; rejects with ERR_TOO_LARGE, or with ERR_BODY when it breaks off. What is over the bound
@@ -57,14 +60,15 @@ export function objectOf(text: string, example: string): Record<string, unknown>
   return body as Record<string, unknown>
 }
 
-/** @throws BridgeError ERR_BODY unless `text` is an object of a reservation's fields, all of them texts */
+/** @throws BridgeError ERR_BODY unless `text` is an object of a reservation's fields, all of them texts but for its options */
 export function reservationOf(text: string): ReservationRecord {
   const body = objectOf(text, EXAMPLE)
   const fields: readonly string[] = FIELDS
   for (const [field, value] of Object.entries(body)) {
     if (!fields.includes(field))
       throw wrong(`a reservation has no field ${JSON.stringify(field.slice(0, 32))}`)
-    if (typeof value !== 'string' || value.length > MAX_TEXT) throw wrong(`${field} is not a short text`)
+    if (field === 'options') checkOptions(value)
+    else if (typeof value !== 'string' || value.length > MAX_TEXT) throw wrong(`${field} is not a short text`)
   }
   const record = body as Partial<ReservationRecord>
   if (record.ip === undefined) throw wrong('a reservation has an ip')
@@ -72,6 +76,13 @@ export function reservationOf(text: string): ReservationRecord {
     throw wrong(`a reservation has exactly one of ${MATCHES.join(', ')}`)
   }
   return record as ReservationRecord
+}
+
+function checkOptions(value: unknown): void {
+  if (!Array.isArray(value) || value.length > MAX_OPTIONS)
+    throw wrong(`options is not a list of ${MAX_OPTIONS} texts or fewer`)
+  if (value.some(each => typeof each !== 'string' || each.length > MAX_OPTION))
+    throw wrong(`one of the options is not a text of at most ${MAX_OPTION} characters`)
 }
 
 function wrong(message: string): BridgeError {

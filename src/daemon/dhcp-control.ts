@@ -18,6 +18,7 @@ import type { DhcpLog } from '../dhcp/lease-store.js'
 import { toRecord, toReservation } from '../dhcp/reservation-file.js'
 import { safeHostname } from '../dhcp/options.js'
 import { matchText, type Reservation, type Reservations } from '../dhcp/reservations.js'
+import { readReservedOptions } from '../dhcp/reserved-options.js'
 import { BridgeError } from '../errors.js'
 import { toHex } from '../wire/bytes.js'
 import { parseIpv4 } from '../wire/ipv4.js'
@@ -116,12 +117,15 @@ class DhcpControl implements DhcpHandlers {
   }
 
   async reserve(wanted: ReservationRecord, peer: Peer): Promise<ReservationAdded> {
-    const { clientId } = wanted
+    const { clientId, options = [] } = wanted
     const reservation = toReservation({
       ...wanted,
       ...(clientId !== undefined && { clientId: hexOf(clientId) }),
     })
-    if (reservation === undefined) throw unreadable(wanted)
+    if (reservation === undefined) {
+      readReservedOptions(options)
+      throw unreadable(wanted)
+    }
     await this.#reservations.add(reservation)
     const record = toRecord(this.#reservations.at(reservation.ip) ?? reservation)
     const done = `reserved ${record.ip} for ${matchText(reservation.match)}`

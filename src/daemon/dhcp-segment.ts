@@ -198,7 +198,7 @@ function vipRange(broadcast: number, { last }: Ipv4Range): string | undefined {
  * The DHCP server's own station address: locally administered, and the same for the same gateway, so that what
  * VMs remember of it outlives a restart.
  */
-function serverMacOf(gateway: number): Mac {
+export function serverMacOf(gateway: number): Mac {
   return { hi: 0x0276, lo: ((0x6d << 24) | (gateway & 0xffffff)) >>> 0 }
 }
 

@@ -4,7 +4,6 @@
  */
 
 import { classifyDhcp, DHCP_TO_SERVER } from '../dhcp/guard.js'
-import type { DhcpServer } from '../dhcp/server.js'
 import type { Service } from '../ports/service-port.js'
 import type { Port } from '../switch/port.js'
 import { arpTargetIp, isArpIpv4 } from '../wire/arp.js'
@@ -15,17 +14,22 @@ import { skipPriorityTags } from '../wire/vlan.js'
 /** Destination and source, in front of any tag. */
 const ADDRESSES = 2 * MAC_LENGTH
 
+/** What answers DHCP: the server, or what stands in for one. */
+export interface DhcpHost {
+  handleFrame(bytes: Uint8Array, at: number, length: number, portName: string): void
+}
+
 export interface DhcpServiceOptions {
   serverIp: number
   answersArp: boolean
 }
 
 export class DhcpService implements Service {
-  readonly #server: DhcpServer
+  readonly #server: DhcpHost
   readonly #serverIp: number
   readonly #answersArp: boolean
 
-  constructor(server: DhcpServer, { serverIp, answersArp }: DhcpServiceOptions) {
+  constructor(server: DhcpHost, { serverIp, answersArp }: DhcpServiceOptions) {
     this.#server = server
     this.#serverIp = serverIp
     this.#answersArp = answersArp

@@ -6,8 +6,8 @@
  * uplink, then DHCP with its leases, then VMs are let in. Torn down the other way round.
  */
 
+import type { ReservationRecord } from '../control/api.js'
 import type { Reservations } from '../dhcp/reservations.js'
-import type { DhcpServer } from '../dhcp/server.js'
 import type { Logger } from '../log.js'
 import { Neighbors } from '../neighbors/neighbors.js'
 import { DgramListener } from '../ports/dgram-listener.js'
@@ -18,10 +18,11 @@ import { Switch, type Clock } from '../switch/switch.js'
 import { NoUplink } from '../uplink/none.js'
 import { openUplink } from '../uplink/select.js'
 import type { Uplink } from '../uplink/uplink.js'
+import { AnswerSegment } from './answer-segment.js'
 import { DhcpSegment } from './dhcp-segment.js'
 import { SegmentInspector } from './inspector.js'
 import { logRogue } from './rogue-servers.js'
-import type { NetworkSettings } from './settings.js'
+import { answersDhcp, type NetworkSettings } from './settings.js'
 import { VmPorts } from './vm-ports.js'
 
 export interface NetworkContext {
@@ -31,6 +32,8 @@ export interface NetworkContext {
   /** Milliseconds since the epoch, for leases. */
   wallClock: Clock
   random32: () => number
+  /** Reservations of a network that answers from these alone, as they were when it was there before. */
+  reserved?: readonly ReservationRecord[]
   /** A VM has come or gone. Called in the middle of whatever it does. */
   onPorts?: () => void
 }
@@ -46,7 +49,7 @@ export class Network {
   readonly #run = Run.allocate()
   readonly #listeners: Listener[] = []
   readonly #dgramListeners: DgramListener[] = []
-  #dhcp: DhcpSegment | undefined
+  #dhcp: DhcpSegment | AnswerSegment | undefined
 
   constructor(settings: NetworkSettings, context: NetworkContext) {
     const { log, clock, wallClock, random32, onPorts } = context
@@ -57,7 +60,7 @@ export class Network {
       random32,
       inspector: new SegmentInspector({
         neighbors: this.neighbors,
-        guarded: settings.dhcp !== undefined,
+        guarded: answersDhcp(settings),
         onRogue: rogue => logRogue(log, rogue),
       }),
     })
@@ -130,6 +133,17 @@ export class Network {
         await this.#dhcp.start()
         if (uplink.kind === 'vmnet' && uplink.mode === 'bridged') this.#warnOfLan(uplink.interface ?? '')
       }
+      if (this.settings.answers) {
+        this.#dhcp = new AnswerSegment({
+          gateway,
+          mtu: this.mtu,
+          reserved: this.#context.reserved ?? [],
+          answersArp: this.uplink.port === undefined,
+          switch: this.switch,
+          log,
+        })
+        await this.#dhcp.start()
+      }
       await this.vms.load()
       for (const listener of this.#listeners) listener.start()
       for (const listener of this.#dgramListeners) listener.start(this.vms.fullFrame)
@@ -164,8 +178,8 @@ export class Network {
     return this.uplink.mtu ?? this.settings.mtu
   }
 
-  /** The DHCP server, where there is one. */
-  get dhcp(): DhcpServer | undefined {
+  /** The DHCP server or what answers in its place, where there is one. */
+  get dhcp(): DhcpSegment['server'] | AnswerSegment['server'] | undefined {
     return this.#dhcp?.server
   }
 

@@ -48,9 +48,15 @@ export interface NetworkSettings {
   stateDir: string
 }
 
+/** Whether DHCP is answered in here, and so kept from the uplink. */
+export function answersDhcp({ dhcp, answers }: NetworkSettings): boolean {
+  return dhcp !== undefined || answers === true
+}
+
 /** Whether the network has a gateway and a DHCP server of its own: a LAN, or one whose subnet macOS picks. */
-export function servesItself({ uplink, dhcp }: NetworkSettings): boolean {
-  if (uplink.kind !== 'vmnet' || dhcp !== undefined) return false
+export function servesItself(settings: NetworkSettings): boolean {
+  const { uplink } = settings
+  if (uplink.kind !== 'vmnet' || answersDhcp(settings)) return false
   return uplink.mode === 'bridged' || uplink.subnet === 'macos'
 }
 

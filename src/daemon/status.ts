@@ -56,7 +56,7 @@ export function networkStatus(network: Network, kind: NetworkKind): NetworkStatu
     leases,
     ...(served && {
       dhcp: {
-        range: served.range,
+        ...(served.range !== undefined && { range: served.range }),
         exclude: served.exclude,
         free: served.free,
         degraded: served.degraded,

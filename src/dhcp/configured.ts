@@ -5,6 +5,7 @@ import type { Cidr } from '../wire/ipv4.js'
 import type { Mac } from '../wire/mac.js'
 import { formatIpv4 } from '../wire/ipv4.js'
 import { type BootRule, chooseBoot, isHttpClient } from './boot.js'
+import type { OptionConfig } from './option-config.js'
 import {
   AUTO_CONFIGURE,
   BOOT_FILE,
@@ -38,6 +39,29 @@ export interface SegmentOptions {
   /** The next server (siaddr) for everybody. */
   nextServer?: number
   boot?: readonly BootRule[]
+  /** False where what stands in `options` is told to a client that has a name of its own, too. */
+  echoesHostname?: boolean
+}
+
+/** What a segment tells one client that has options of its own: these, and else what it tells everybody. */
+export function segmentFor(segment: SegmentOptions, own: OptionConfig): SegmentOptions {
+  const { options = new Map<number, Uint8Array>(), boot = [] } = segment
+  const { nextServer } = own
+  // One with a boot file of its own has no use for those of the segment; else they are its own server's.
+  const rules = own.options.has(BOOT_FILE.code)
+    ? []
+    : boot.map(({ serverName, ...rule }) => ({
+        ...rule,
+        ...(serverName !== undefined && !own.options.has(TFTP_SERVER.code) && { serverName }),
+        ...(nextServer !== undefined && { nextServer }),
+      }))
+  return {
+    ...segment,
+    options: new Map([...options, ...own.options]),
+    boot: rules,
+    ...(nextServer !== undefined && { nextServer }),
+    ...(own.options.has(HOSTNAME.code) && { echoesHostname: false }),
+  }
 }
 
 /** What a boot client gets beside the rest. */
@@ -83,7 +107,7 @@ export class Configured {
     this.autoConfigure = options.get(AUTO_CONFIGURE.code)
     options.delete(AUTO_CONFIGURE.code)
     this.options = options
-    this.echoesHostname = segment.options?.get(HOSTNAME.code)?.length !== 0
+    this.echoesHostname = segment.echoesHostname ?? segment.options?.get(HOSTNAME.code)?.length !== 0
     this.defaultWishes = [...options.keys(), HOSTNAME.code].filter(code => code !== IPV6_ONLY.code)
     this.#rules = boot
     this.#boots = new Map(

@@ -202,7 +202,8 @@ export class Exchange {
   }
 
   #reply(message: ReceivedDhcp, client: DhcpClient, reply: Reply): void {
-    this.#options.send(this.#replies.frame(message, reply))
+    const own = this.#options.reservations?.of(client)?.options
+    this.#options.send(this.#replies.frame(message, reply, own))
     this.#options.counters.sent(nameOf(reply.type))
     if (reply.type === NAK) {
       const ip = getOption(message.options, option.REQUESTED_IP) ?? message.ciaddr

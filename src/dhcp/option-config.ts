@@ -165,12 +165,25 @@ const OF_THE_PROTOCOL: Record<number, string> = {
   255: 'is the end of the options',
 }
 
+/** Says what is wrong with an option as it was given, and a form that is right. */
+type Refuse = (text: string, why: string, example?: string) => never
+
 /**
  * Reads options, each NAME=VALUE or NUMBER=HEX.
+ * @param what they are called where they come from
  * @throws UsageError naming the option, what was given, and a form that is right
  */
-export function parseOptions(texts: readonly string[]): OptionConfig {
+export function parseOptions(
+  texts: readonly string[],
+  what: '--dhcp-option' | 'option' = '--dhcp-option',
+): OptionConfig {
   const config: OptionConfig = { options: new Map() }
+  // On a command line the right form is one that can be typed.
+  const before = what === 'option' ? '' : `${what} `
+  const refuse: Refuse = (text, why, example) => {
+    throw new UsageError(`${what} ${text}: ${why}`, example === undefined ? 'leave it out' : before + example)
+  }
+  const refuseTwice = (text: string): never => refuse(text, 'the option was given before')
   for (const text of texts) {
     const equals = text.indexOf('=')
     const name = text.slice(0, Math.max(0, equals))
@@ -184,15 +197,20 @@ export function parseOptions(texts: readonly string[]): OptionConfig {
       continue
     }
     const [code, bytes] = Object.hasOwn(NAMED, name)
-      ? parseNamed(text, name, value)
-      : parseNumbered(text, name, value)
+      ? parseNamed(text, name, value, refuse)
+      : parseNumbered(text, name, value, refuse)
     if (config.options.has(code)) refuseTwice(text)
     config.options.set(code, bytes)
   }
   return config
 }
 
-function parseNamed(text: string, name: string, value: string): [code: number, bytes: Uint8Array] {
+function parseNamed(
+  text: string,
+  name: string,
+  value: string,
+  refuse: Refuse,
+): [code: number, bytes: Uint8Array] {
   const { code, encode, wants, example } = NAMED[name]!
   if (value === 'none' && DEFAULTS.includes(name)) return [code, new Uint8Array(0)]
   const bytes = encode(value)
@@ -201,12 +219,18 @@ function parseNamed(text: string, name: string, value: string): [code: number, b
   return [code, bytes]
 }
 
-function parseNumbered(text: string, name: string, value: string): [code: number, bytes: Uint8Array] {
+function parseNumbered(
+  text: string,
+  name: string,
+  value: string,
+  refuse: Refuse,
+): [code: number, bytes: Uint8Array] {
   if (!/^\d+$/.test(name)) {
     const names = [...Object.keys(NAMED), NEXT_SERVER].join(', ')
-    throw new UsageError(
-      `--dhcp-option ${text}: there is no option "${name}"; the names are ${names}`,
-      'any other by its number in hexadecimal: --dhcp-option 224=dead',
+    return refuse(
+      text,
+      `there is no option "${name}"; the names are ${names}, and any other goes by its number in hexadecimal`,
+      '224=dead',
     )
   }
   const code = Number(name)
@@ -220,15 +244,4 @@ function parseNumbered(text: string, name: string, value: string): [code: number
   if (known && known[1].decode(bytes) === undefined)
     refuse(text, `"${value}" is not what option ${code} can hold`, example)
   return [code, bytes]
-}
-
-function refuse(text: string, why: string, example?: string): never {
-  throw new UsageError(
-    `--dhcp-option ${text}: ${why}`,
-    example === undefined ? 'leave it out' : `--dhcp-option ${example}`,
-  )
-}
-
-function refuseTwice(text: string): never {
-  return refuse(text, 'the option was given before')
 }

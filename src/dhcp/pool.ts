@@ -13,6 +13,7 @@
 
 import type { Cidr, Ipv4Range } from '../wire/ipv4.js'
 import type { Mac } from '../wire/mac.js'
+import type { OptionConfig } from './option-config.js'
 import type { ClientKey, DeclinedAddress, Lease, LeaseChange, StoredState } from './leases.js'
 import { Holdings } from './holdings.js'
 import { LeaseTable } from './leases.js'
@@ -40,6 +41,8 @@ export interface ReservedAddress {
   readonly ip: number
   /** The name that the client is told. */
   readonly hostname?: string
+  /** What it is told in place of what the segment's clients are told. */
+  readonly options?: OptionConfig
 }
 
 const NO_RESERVATIONS: ReservationLookup = { of: () => undefined, at: () => undefined }

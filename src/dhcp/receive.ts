@@ -7,6 +7,8 @@ import { checksum } from '../wire/checksum.js'
 import { BOOT_REQUEST, DHCP_SERVER_PORT, HTYPE_ETHERNET, parseDhcp } from '../wire/dhcp.js'
 import { ETHERNET_HEADER, ETHERNET_SOURCE, ETHERTYPE_IPV4, etherType } from '../wire/ethernet.js'
 import {
+  type Cidr,
+  IPV4_BROADCAST,
   IPV4_PROTOCOL,
   ipv4Destination,
   ipv4HeaderLength,
@@ -53,6 +55,19 @@ export interface DhcpAddresses {
   isOurs(destination: number): boolean
   /** Whether it is an address of a host on this segment's subnet. */
   isLocal(address: number): boolean
+}
+
+/** What is meant for a server at `serverIp` (a uint32) of a subnet, and who else is on that. */
+export function segmentAddresses(serverIp: number, subnet: Cidr): DhcpAddresses {
+  const { netmask, network, broadcast } = subnet
+  return {
+    isOurs: destination =>
+      destination === serverIp || destination === IPV4_BROADCAST || destination === broadcast,
+    isLocal: address => {
+      const isHost = (address & netmask) >>> 0 === network && address !== network && address !== broadcast
+      return isHost && address !== serverIp
+    },
+  }
 }
 
 /**

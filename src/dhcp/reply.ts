@@ -5,23 +5,11 @@
 // §4.3.1); then what it gets in any case. Where that is more than the client takes, options go into `file` and `sname`;
 // what fits nowhere is left out, the last wish first to go.
 
-import type { Mac } from '../wire/mac.js'
+import type { OptionConfig } from './option-config.js'
 import type { ReceivedDhcp } from './receive.js'
-import {
-  BOOT_REPLY,
-  DHCP_CLIENT_PORT,
-  DHCP_SERVER_PORT,
-  type DhcpMessage,
-  emitDhcp,
-  emitDhcpWithin,
-  FLAG_BROADCAST,
-  HTYPE_ETHERNET,
-} from '../wire/dhcp.js'
-import { emitEthernet, ETHERNET_HEADER, ETHERTYPE_IPV4 } from '../wire/ethernet.js'
-import { emitIpv4, IPV4_BROADCAST, IPV4_HEADER, PROTOCOL_UDP } from '../wire/ipv4.js'
-import { MAC_BROADCAST, MAC_LENGTH, macAt } from '../wire/mac.js'
-import { emitUdp, UDP_HEADER } from '../wire/udp.js'
-import { type BootReply, Configured, type SegmentOptions } from './configured.js'
+import { BOOT_REPLY, type DhcpMessage, FLAG_BROADCAST, HTYPE_ETHERNET } from '../wire/dhcp.js'
+import { MAC_LENGTH } from '../wire/mac.js'
+import { type BootReply, Configured, segmentFor, type SegmentOptions } from './configured.js'
 import {
   ACK,
   AUTO_CONFIGURE,
@@ -30,7 +18,6 @@ import {
   getOption,
   HOSTNAME,
   LEASE_TIME,
-  MAX_SIZE,
   MESSAGE,
   MESSAGE_TYPE,
   NAK,
@@ -46,6 +33,7 @@ import {
   SUBNET_MASK,
   VENDOR_CLASS,
 } from './options.js'
+import { frameReply } from './reply-frame.js'
 
 export type { SegmentOptions } from './configured.js'
 
@@ -77,20 +65,19 @@ interface Contents {
   onWish(code: number): Uint8Array | undefined
 }
 
-/** What every host must be able to take (RFC 791 §3.1), and so the least that option 57 may say. */
-const LEAST_PACKET = 576
-/** What fits the segment whatever the client says it could take. */
-const MOST_PACKET = 1500
-
 /** True for a DISCOVER that may be answered with an ACK (RFC 4039 §3.1). */
 export function wantsRapidCommit({ options }: DhcpMessage): boolean {
   return getOption(options, RAPID_COMMIT) === true
 }
 
 export class ReplyBuilder {
+  readonly #segment: SegmentOptions
   readonly #configured: Configured
+  /** By the options that a client has of its own. */
+  readonly #own = new WeakMap<OptionConfig, Configured>()
 
   constructor(segment: SegmentOptions) {
+    this.#segment = segment
     this.#configured = new Configured(segment)
   }
 
@@ -104,13 +91,14 @@ export class ReplyBuilder {
       : undefined
   }
 
-  /** The whole Ethernet frame that answers `request`. */
-  frame(request: ReceivedDhcp, reply: Reply): Uint8Array {
+  /** The whole Ethernet frame that answers `request`, whose client may have options of its `own`. */
+  frame(request: ReceivedDhcp, reply: Reply, own?: OptionConfig): Uint8Array {
+    const configured = this.#configuredFor(own)
     const isNak = reply.type === NAK
     const yiaddr = isNak ? 0 : reply.yiaddr
     const configures = reply.type === ACK || 'leaseSeconds' in reply
-    const boot = configures ? this.#configured.bootOf(request) : undefined
-    const contents = this.#contents(request, reply, boot)
+    const boot = configures ? configured.bootOf(request) : undefined
+    const contents = contentsOf(configured, request, reply, boot)
     const message: DhcpMessage = {
       op: BOOT_REPLY,
       htype: HTYPE_ETHERNET,
@@ -122,142 +110,95 @@ export class ReplyBuilder {
       flags: isNak && request.giaddr !== 0 ? request.flags | FLAG_BROADCAST : request.flags,
       ciaddr: reply.type === ACK ? request.ciaddr : 0,
       yiaddr,
-      siaddr: configures ? (boot?.nextServer ?? this.#configured.nextServer) : 0,
+      siaddr: configures ? (boot?.nextServer ?? configured.nextServer) : 0,
       giaddr: request.giaddr,
       chaddr: request.chaddr,
       sname: boot?.serverName ?? '',
       file: boot?.file ?? '',
-      options: this.#inOrder(request, contents),
+      options: inOrder(configured, request, contents),
     }
-    const most = payloadLimit(request)
-    const payload = emitDhcpWithin(message, most) ?? emitWhatFits(message, contents, most)
-    return this.#frame(destinationOf(request, isNak, yiaddr), payload)
+    const must = [...contents.head.keys(), ...contents.always.keys()]
+    return frameReply(configured, request, message, must)
   }
 
-  #contents(request: ReceivedDhcp, reply: Reply, boot: BootReply | undefined): Contents {
-    const { serverIp, netmask, autoConfigure } = this.#configured
-    const head: Options = new Map()
-    const always: Options = new Map()
-    setOption(head, MESSAGE_TYPE, reply.type)
-    setOption(head, SERVER_ID, serverIp)
-    if (reply.type === NAK) setOption(head, MESSAGE, reply.why)
-    const hasTerms = 'leaseSeconds' in reply
-    if (hasTerms) {
-      setOption(head, LEASE_TIME, reply.leaseSeconds)
-      if (reply.rapidCommit) setOption(head, RAPID_COMMIT, true)
-      // RFC 2131 §4.4.5
-      setOption(always, RENEWAL_TIME, Math.floor(reply.leaseSeconds * 0.5))
-      setOption(always, REBINDING_TIME, Math.floor(reply.leaseSeconds * 0.875))
+  #configuredFor(own: OptionConfig | undefined): Configured {
+    if (own === undefined) return this.#configured
+    let configured = this.#own.get(own)
+    if (configured === undefined) {
+      configured = new Configured(segmentFor(this.#segment, own))
+      this.#own.set(own, configured)
     }
-    const configures = hasTerms || reply.type === ACK
-    if (configures) always.set(SUBNET_MASK.code, netmask)
-    if (reply.type !== NAK && autoConfigure && request.options.has(AUTO_CONFIGURE.code))
-      always.set(AUTO_CONFIGURE.code, autoConfigure)
-    // RFC 6842 §3: as it came, though it be none that we would know a client by. A reply holds no longer one.
-    const clientId = request.options.get(CLIENT_ID.code)
-    if (clientId && clientId.length <= 255) always.set(CLIENT_ID.code, clientId)
-    if (!configures) return { head, always, wishes: [], onWish: () => undefined }
-
-    const vendorClass = boot && this.#configured.vendorClassOf(request)
-    if (vendorClass) always.set(VENDOR_CLASS.code, vendorClass)
-    return { head, always, ...this.#wishes(request, reply.hostname, boot) }
-  }
-
-  #wishes(
-    { options }: ReceivedDhcp,
-    hostname: string | undefined,
-    boot: BootReply | undefined,
-  ): Pick<Contents, 'wishes' | 'onWish'> {
-    const { options: configured, defaultWishes, echoesHostname } = this.#configured
-    const wishes = getOption(options, PARAMETER_LIST) ?? defaultWishes
-    return {
-      wishes: boot?.isLong ? [BOOT_FILE.code, ...wishes] : wishes,
-      onWish: code =>
-        code === HOSTNAME.code && hostname !== undefined && echoesHostname
-          ? HOSTNAME.encode(hostname)
-          : (boot?.options.get(code) ?? configured.get(code)),
-    }
-  }
-
-  /** The options of a reply, as if there were room for all. */
-  #inOrder(request: ReceivedDhcp, { head, always, wishes, onWish }: Contents): Options {
-    const options = new Map(head)
-    for (const code of wishes) {
-      const value = options.has(code) ? undefined : (always.get(code) ?? onWish(code))
-      if (value === undefined) continue
-      // RFC 2132 §3.3: the mask stands before the router.
-      if (code === ROUTER.code) options.set(SUBNET_MASK.code, this.#configured.netmask)
-      options.set(code, value)
-    }
-    for (const [code, value] of always) if (!options.has(code)) options.set(code, value)
-    // RFC 3046 §2.2: as it came, and last.
-    const relayAgent = request.giaddr === 0 ? undefined : getOption(request.options, RELAY_AGENT)
-    if (relayAgent) options.set(RELAY_AGENT.code, relayAgent)
-    return options
-  }
-
-  #frame({ mac, address, port }: Destination, payload: Uint8Array): Uint8Array {
-    const ip = ETHERNET_HEADER
-    const udp = ip + IPV4_HEADER
-    const frame = new Uint8Array(udp + UDP_HEADER + payload.length)
-    const { serverMac, serverIp } = this.#configured
-    frame.set(payload, udp + UDP_HEADER)
-    emitEthernet(frame, 0, { destination: mac, source: serverMac, type: ETHERTYPE_IPV4 })
-    emitIpv4(frame, ip, {
-      source: serverIp,
-      destination: address,
-      protocol: PROTOCOL_UDP,
-      payload: UDP_HEADER + payload.length,
-    })
-    emitUdp(frame, udp, {
-      ip,
-      sourcePort: DHCP_SERVER_PORT,
-      destinationPort: port,
-      payload: payload.length,
-    })
-    return frame
+    return configured
   }
 }
 
-interface Destination {
-  mac: Mac
-  address: number
-  port: number
-}
-
-/** Where a reply goes (RFC 2131 §4.1). */
-function destinationOf(request: ReceivedDhcp, isNak: boolean, yiaddr: number): Destination {
-  const { giaddr, ciaddr, flags, chaddr, sender } = request
-  if (giaddr !== 0) return { mac: sender, address: giaddr, port: DHCP_SERVER_PORT }
-  // A client that is told no may not have the address its stack listens on, or may have a wrong one; one that gets
-  // no address has none.
-  const address = ciaddr || yiaddr
-  return isNak || address === 0 || (ciaddr === 0 && (flags & FLAG_BROADCAST) !== 0)
-    ? { mac: MAC_BROADCAST, address: IPV4_BROADCAST, port: DHCP_CLIENT_PORT }
-    : { mac: macAt(chaddr, 0), address, port: DHCP_CLIENT_PORT }
-}
-
-/** Octets a reply's UDP payload may have: option 57 counts the headers (RFC 2132 §9.10 with RFC 2131 §2). */
-function payloadLimit(request: ReceivedDhcp): number {
-  const packet = Math.max(LEAST_PACKET, getOption(request.options, MAX_SIZE) ?? LEAST_PACKET)
-  return Math.min(MOST_PACKET, packet) - IPV4_HEADER - UDP_HEADER
-}
-
-/** A message that has more options than `most` octets can hold, with those that must be and the first of the others. */
-function emitWhatFits(message: DhcpMessage, { head, always }: Contents, most: number): Uint8Array {
-  const kept = new Set([...head.keys(), ...always.keys()])
-  const select = (): DhcpMessage => ({
-    ...message,
-    options: new Map([...message.options].filter(([code]) => kept.has(code))),
-  })
-  // What must be is less than the least limit, a client identifier of 255 octets included.
-  let payload = emitDhcpWithin(select(), most) ?? emitDhcp(select())
-  for (const code of [RELAY_AGENT.code, ...message.options.keys()]) {
-    if (kept.has(code)) continue
-    kept.add(code)
-    const larger = emitDhcpWithin(select(), most)
-    if (larger) payload = larger
-    else kept.delete(code)
+function contentsOf(
+  configured: Configured,
+  request: ReceivedDhcp,
+  reply: Reply,
+  boot: BootReply | undefined,
+): Contents {
+  const { serverIp, netmask, autoConfigure } = configured
+  const head: Options = new Map()
+  const always: Options = new Map()
+  setOption(head, MESSAGE_TYPE, reply.type)
+  setOption(head, SERVER_ID, serverIp)
+  if (reply.type === NAK) setOption(head, MESSAGE, reply.why)
+  const hasTerms = 'leaseSeconds' in reply
+  if (hasTerms) {
+    setOption(head, LEASE_TIME, reply.leaseSeconds)
+    if (reply.rapidCommit) setOption(head, RAPID_COMMIT, true)
+    // RFC 2131 §4.4.5
+    setOption(always, RENEWAL_TIME, Math.floor(reply.leaseSeconds * 0.5))
+    setOption(always, REBINDING_TIME, Math.floor(reply.leaseSeconds * 0.875))
   }
-  return payload
+  const configures = hasTerms || reply.type === ACK
+  if (configures) always.set(SUBNET_MASK.code, netmask)
+  if (reply.type !== NAK && autoConfigure && request.options.has(AUTO_CONFIGURE.code))
+    always.set(AUTO_CONFIGURE.code, autoConfigure)
+  // RFC 6842 §3: as it came, though it be none that we would know a client by. A reply holds no longer one.
+  const clientId = request.options.get(CLIENT_ID.code)
+  if (clientId && clientId.length <= 255) always.set(CLIENT_ID.code, clientId)
+  if (!configures) return { head, always, wishes: [], onWish: () => undefined }
+
+  const vendorClass = boot && configured.vendorClassOf(request)
+  if (vendorClass) always.set(VENDOR_CLASS.code, vendorClass)
+  return { head, always, ...wishesOf(configured, request, reply.hostname, boot) }
+}
+
+function wishesOf(
+  { options: told, defaultWishes, echoesHostname }: Configured,
+  { options }: ReceivedDhcp,
+  hostname: string | undefined,
+  boot: BootReply | undefined,
+): Pick<Contents, 'wishes' | 'onWish'> {
+  const wishes = getOption(options, PARAMETER_LIST) ?? defaultWishes
+  return {
+    wishes: boot?.isLong ? [BOOT_FILE.code, ...wishes] : wishes,
+    onWish: code =>
+      code === HOSTNAME.code && hostname !== undefined && echoesHostname
+        ? HOSTNAME.encode(hostname)
+        : (boot?.options.get(code) ?? told.get(code)),
+  }
+}
+
+/** The options of a reply, as if there were room for all. */
+function inOrder(
+  { netmask }: Configured,
+  request: ReceivedDhcp,
+  { head, always, wishes, onWish }: Contents,
+): Options {
+  const options = new Map(head)
+  for (const code of wishes) {
+    const value = options.has(code) ? undefined : (always.get(code) ?? onWish(code))
+    if (value === undefined) continue
+    // RFC 2132 §3.3: the mask stands before the router.
+    if (code === ROUTER.code) options.set(SUBNET_MASK.code, netmask)
+    options.set(code, value)
+  }
+  for (const [code, value] of always) if (!options.has(code)) options.set(code, value)
+  // RFC 3046 §2.2: as it came, and last.
+  const relayAgent = request.giaddr === 0 ? undefined : getOption(request.options, RELAY_AGENT)
+  if (relayAgent) options.set(RELAY_AGENT.code, relayAgent)
+  return options
 }

@@ -13,6 +13,7 @@ import { fromHex, toHex } from '../wire/bytes.js'
 import { formatIpv4, parseIpv4 } from '../wire/ipv4.js'
 import { formatMac, parseMac } from '../wire/mac.js'
 import { SYSTEM_DISK } from './journal-disk.js'
+import { readReservedOptions } from './reserved-options.js'
 
 export interface ReservationFileOptions {
   path: string
@@ -32,6 +33,8 @@ interface ReservationRecord {
   clientId?: string
   name?: string
   hostname?: string
+  /** Each NAME=VALUE or NUMBER=HEX. */
+  options?: string[]
 }
 
 export class ReservationFile {
@@ -126,25 +129,45 @@ function recordsOf(text: string): unknown[] | undefined {
 }
 
 /** A reservation as people write it: in the file, and over the control socket. */
-export function toRecord({ ip, match, hostname }: Reservation): ReservationRecord {
+export function toRecord({ ip, match, hostname, options }: Reservation): ReservationRecord {
   return {
     ip: formatIpv4(ip),
     ...('mac' in match && { mac: formatMac(match.mac.hi, match.mac.lo) }),
     ...('clientId' in match && { clientId: toHex(match.clientId) }),
     ...('name' in match && { name: match.name }),
     ...(hostname !== undefined && { hostname }),
+    ...(options && { options: [...options.texts] }),
   }
 }
 
-/** A reservation from what may be anything; undefined unless it has exactly one match, and every text its form. */
+/**
+ * A reservation from what may be anything; undefined unless it has exactly one match, every text its form, and options
+ * that can be told.
+ */
 export function toReservation(record: unknown): Reservation | undefined {
   if (typeof record !== 'object' || record === null) return undefined
-  const { ip, hostname, ...rest } = record as Partial<Record<keyof ReservationRecord, unknown>>
+  const { ip, hostname, options = [], ...rest } = record as Partial<Record<keyof ReservationRecord, unknown>>
   const address = typeof ip === 'string' ? parseIpv4(ip) : undefined
   const match = toMatch(rest)
   if (address === undefined || match === undefined) return undefined
   if (hostname !== undefined && typeof hostname !== 'string') return undefined
-  return { ip: address, match, ...(hostname !== undefined && { hostname }) }
+  const told = toOptions(options)
+  if (told === 'unreadable') return undefined
+  return {
+    ip: address,
+    match,
+    ...(hostname !== undefined && { hostname }),
+    ...(told && { options: told }),
+  }
+}
+
+function toOptions(texts: unknown): Reservation['options'] | 'unreadable' {
+  if (!Array.isArray(texts) || texts.some(text => typeof text !== 'string')) return 'unreadable'
+  try {
+    return readReservedOptions(texts as string[])
+  } catch {
+    return 'unreadable'
+  }
 }
 
 function toMatch({ mac, clientId, name }: Record<string, unknown>): ReservationMatch | undefined {

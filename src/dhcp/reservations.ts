@@ -17,6 +17,7 @@ import { formatCidr, formatIpv4 } from '../wire/ipv4.js'
 import { formatMac, isStationMac } from '../wire/mac.js'
 import { safeHostname } from './options.js'
 import { ReservationFile } from './reservation-file.js'
+import type { ReservedOptions } from './reserved-options.js'
 
 /** A host name as option 12 may carry it: one label (RFC 1123 §2.1). */
 const HOSTNAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i
@@ -36,11 +37,19 @@ export interface Reservation {
   readonly match: ReservationMatch
   /** Told to the client as option 12. */
   readonly hostname?: string
+  /** Told to the client in place of the segment's. */
+  readonly options?: ReservedOptions
 }
 
 export interface ReservationsOptions {
   /** The file; without it nothing outlives the process. */
   path?: string
+  /** What there is at first, without a file. */
+  kept?: readonly Reservation[]
+  /** Whether one whose address or whose client is reserved already takes the other's place; else it is refused. */
+  replaces?: boolean
+  /** Throws why the network cannot use a reservation that is well-formed. */
+  check?: (reservation: Reservation) => void
   subnet: Cidr
   /** Addresses that no client can have: the server's own, the router's. */
   taken: readonly number[]
@@ -54,22 +63,33 @@ export class Reservations {
   readonly #taken: readonly number[]
   readonly #log: DhcpLog
   readonly #file: ReservationFile | undefined
+  readonly #kept: readonly Reservation[]
+  readonly #replaces: boolean
+  readonly #check: (reservation: Reservation) => void
   readonly #byIp = new Map<number, Reservation>()
   readonly #byMatch = new Map<string, Reservation>()
   /** Read, but of no use here (another subnet's, say): kept in the file for a daemon that can use them. */
   #unfit: Reservation[] = []
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor({ path, subnet, taken, log, clock }: ReservationsOptions) {
+  /** Called after every change, before whoever asked for it hears that it is made. */
+  onChange: () => void = () => {}
+
+  constructor(options: ReservationsOptions) {
+    const { path, kept = [], replaces = false, check = () => {}, subnet, taken, log, clock } = options
+    this.#kept = kept
+    this.#replaces = replaces
+    this.#check = check
     this.#subnet = subnet
     this.#taken = taken
     this.#log = log
     this.#file = path === undefined ? undefined : new ReservationFile({ path, log, clock })
   }
 
-  /** Takes over what the file has. Never rejects: what is broken or does not fit is left out, with a warning. */
+  /** Takes over what the file has, or what was kept. Never rejects: what does not fit is left out, with a warning. */
   async load(): Promise<void> {
-    for (const reservation of (await this.#file?.read()) ?? []) {
+    const found = this.#file === undefined ? this.#kept : await this.#file.read()
+    for (const reservation of found) {
       try {
         const wanted = wellFormed(reservation)
         this.#checkFits(wanted)
@@ -111,18 +131,22 @@ export class Reservations {
   /**
    * On disk when it resolves; the very same again changes nothing. Rejects with ERR_RESERVATION_ADDRESS for an
    * address that no client can have, ERR_RESERVATION_MATCH or ERR_RESERVATION_HOSTNAME for what can be nobody's,
-   * ERR_RESERVATION_EXISTS, ERR_RESERVATIONS_FULL, ERR_RESERVATION_STORE.
+   * ERR_RESERVATION_EXISTS unless it takes the place of what is there, ERR_RESERVATIONS_FULL, ERR_RESERVATION_STORE.
    */
   add(reservation: Reservation): Promise<void> {
     return this.#inTurn(async () => {
       const wanted = wellFormed(reservation)
       const there = this.#byIp.get(wanted.ip)
-      if (there && isSame(there, wanted) && there.hostname === wanted.hostname) return
-      this.#checkFits(wanted)
+      if (there && isSame(there, wanted) && tellsTheSame(there, wanted)) return
+      const old = this.#replaces ? this.#inTheWayOf(wanted) : []
+      this.#checkFits(wanted, old)
       const unfit = this.#unfit.filter(each => !isSame(each, wanted))
-      await this.#file?.write([...[...this.#byIp.values(), wanted].sort(byIp), ...unfit])
+      const stay = [...this.#byIp.values()].filter(each => !old.includes(each))
+      await this.#file?.write([...[...stay, wanted].sort(byIp), ...unfit])
       this.#unfit = unfit
+      for (const each of old) this.#drop(each)
       this.#put(wanted)
+      this.onChange()
     })
   }
 
@@ -140,8 +164,8 @@ export class Reservations {
       const unfit = this.#unfit.filter(each => each !== found)
       await this.#file?.write([...this.list().filter(each => each !== found), ...unfit])
       this.#unfit = unfit
-      if (used) this.#byMatch.delete(matchKey(used.match))
-      if (used) this.#byIp.delete(used.ip)
+      if (used) this.#drop(used)
+      this.onChange()
       return found
     })
   }
@@ -157,9 +181,23 @@ export class Reservations {
     this.#byMatch.set(matchKey(reservation.match), reservation)
   }
 
-  /** Throws why a well-formed reservation cannot stand beside those that are there. */
-  #checkFits({ ip, match }: Reservation): void {
+  #drop({ ip, match }: Reservation): void {
+    this.#byIp.delete(ip)
+    this.#byMatch.delete(matchKey(match))
+  }
+
+  /** Those with the same address or the same client, two at most. */
+  #inTheWayOf({ ip, match }: Reservation): Reservation[] {
+    const found = [this.#byIp.get(ip), this.#byMatch.get(matchKey(match))].filter(each => each !== undefined)
+    return [...new Set(found)]
+  }
+
+  /** Throws why a well-formed reservation cannot stand beside those that are there but for the `old` ones. */
+  #checkFits(wanted: Reservation, old: readonly Reservation[] = []): void {
+    const { ip, match } = wanted
     this.#checkAddress(ip)
+    this.#check(wanted)
+    if (old.length > 0) return
     const sameIp = this.#byIp.get(ip)
     if (sameIp) throw exists(`${formatIpv4(ip)} is reserved already, for ${matchText(sameIp.match)}`, ip)
     const same = this.#byMatch.get(matchKey(match))
@@ -204,9 +242,14 @@ function byIp(one: Reservation, other: Reservation): number {
   return one.ip - other.ip
 }
 
-/** True for the same address and the same client, whatever it is told to be called. */
+/** True for the same address and the same client, whatever it is told. */
 function isSame(one: Reservation, other: Reservation): boolean {
   return one.ip === other.ip && matchKey(one.match) === matchKey(other.match)
+}
+
+function tellsTheSame(one: Reservation, other: Reservation): boolean {
+  const texts = (reservation: Reservation): string => JSON.stringify(reservation.options?.texts ?? [])
+  return one.hostname === other.hostname && texts(one) === texts(other)
 }
 
 function isFor({ ip, match }: Reservation, which: { readonly ip: number } | ReservationMatch): boolean {
@@ -214,13 +257,18 @@ function isFor({ ip, match }: Reservation, which: { readonly ip: number } | Rese
 }
 
 /** A copy in the one form that is looked up; throws what is wrong with it wherever it stood. */
-function wellFormed({ ip, match, hostname }: Reservation): Reservation {
+function wellFormed({ ip, match, hostname, options }: Reservation): Reservation {
   if (hostname !== undefined && !HOSTNAME.test(hostname)) {
     throw new BridgeError('ERR_RESERVATION_HOSTNAME', `"${hostname}" is no host name`, {
       hint: 'one label: letters, digits and hyphens, at most 63',
     })
   }
-  return { ip, match: wellFormedMatch(match), ...(hostname !== undefined && { hostname }) }
+  return {
+    ip,
+    match: wellFormedMatch(match),
+    ...(hostname !== undefined && { hostname }),
+    ...(options && { options }),
+  }
 }
 
 function wellFormedMatch(match: ReservationMatch): ReservationMatch {

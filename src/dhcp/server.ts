@@ -22,7 +22,7 @@ import type { DhcpStatus, LeaseStatus } from './status.js'
 import { BridgeError } from '../errors.js'
 import { arpFrame, ARP_REQUEST } from '../wire/arp.js'
 import { ETHERNET_HEADER, ETHERTYPE_ARP, etherType } from '../wire/ethernet.js'
-import { formatIpv4, formatIpv4Range, IPV4_BROADCAST } from '../wire/ipv4.js'
+import { formatIpv4, formatIpv4Range } from '../wire/ipv4.js'
 import { formatMac, MAC_BROADCAST } from '../wire/mac.js'
 import { AddressSearch } from './address-search.js'
 import { arpAnswer } from './arp-answer.js'
@@ -34,7 +34,7 @@ import { Exchange } from './exchange.js'
 import { ROUTER } from './options.js'
 import { AddressPool } from './pool.js'
 import { Prober } from './prober.js'
-import { receiveDhcp } from './receive.js'
+import { receiveDhcp, segmentAddresses } from './receive.js'
 import { addressStatus, leaseStatus, ofLease } from './status.js'
 
 export interface DhcpServerOptions extends SegmentOptions {
@@ -68,6 +68,7 @@ export class DhcpServer {
   readonly #committer: LeaseCommitter
   readonly #exchange: Exchange
   readonly #counters = new DhcpCounters()
+  readonly #addresses: DhcpAddresses
   #isOpen = false
 
   /** Throws ERR_DHCP_RANGE if there is nothing to lease; start() opens it. */
@@ -80,6 +81,7 @@ export class DhcpServer {
       last: ip,
     }))
     this.#options = options
+    this.#addresses = segmentAddresses(serverIp, subnet)
     this.#isClaimed = isClaimed
     const pool = new AddressPool({
       subnet,
@@ -233,19 +235,6 @@ export class DhcpServer {
     const now = this.#options.clock.now()
     const isClone = lease.expires > now && this.#isClaimed(lease.ip, mac)
     return isClone ? { ...rest, mac, key: clientKey(mac, undefined) } : client
-  }
-
-  readonly #addresses: DhcpAddresses = {
-    isOurs: destination => {
-      const { serverIp, subnet } = this.#options
-      return destination === serverIp || destination === IPV4_BROADCAST || destination === subnet.broadcast
-    },
-    isLocal: address => {
-      const { subnet, serverIp } = this.#options
-      const { netmask, network, broadcast } = subnet
-      const isHost = (address & netmask) >>> 0 === network && address !== network && address !== broadcast
-      return isHost && address !== serverIp
-    },
   }
 
   #sendProbe(ip: number): void {

@@ -7,6 +7,8 @@ import { scratch, vmbridge } from './command.js'
 
 t.setTimeout(60_000)
 
+const OPTIONS = ['mtu=1400', 'dns=8.8.8.8,1.1.1.1']
+
 t.test('reservations are added by MAC, client ID or name, listed, and removed', async t => {
   const { path } = await serveDhcp(t)
   const run = (...args: string[]) => vmbridge(['reservations', ...args, '--control', path])
@@ -20,7 +22,7 @@ t.test('reservations are added by MAC, client ID or name, listed, and removed', 
     done('reserved 192.168.105.21 for client ID 015254000000ab\n'),
   )
   t.strictSame(
-    await run('add', '192.168.105.22', '--name', 'Db'),
+    await run('add', '192.168.105.22', '--name', 'Db', ...OPTIONS.map(text => `--dhcp-option=${text}`)),
     done('reserved 192.168.105.22 for the client called Db\n'),
   )
   const listed = await run()
@@ -28,10 +30,10 @@ t.test('reservations are added by MAC, client ID or name, listed, and removed', 
     listed,
     done(
       [
-        '  IP              MAC                NAME  HOSTNAME  CLIENT ID',
-        '  192.168.105.20  52:54:00:00:00:20  -     web       -',
-        '  192.168.105.21  -                  -     -         015254000000ab',
-        '  192.168.105.22  -                  Db    -         -',
+        '  IP              MAC                NAME  HOSTNAME  CLIENT ID       OPTIONS',
+        '  192.168.105.20  52:54:00:00:00:20  -     web       -               -',
+        '  192.168.105.21  -                  -     -         015254000000ab  -',
+        '  192.168.105.22  -                  Db    -         -               mtu=1400 dns=8.8.8.8,1.1.1.1',
         '',
       ].join('\n'),
     ),
@@ -42,7 +44,7 @@ t.test('reservations are added by MAC, client ID or name, listed, and removed', 
     reservations: [
       { ip: '192.168.105.20', mac: '52:54:00:00:00:20', hostname: 'web' },
       { ip: '192.168.105.21', clientId: '015254000000ab' },
-      { ip: '192.168.105.22', name: 'Db' },
+      { ip: '192.168.105.22', name: 'Db', options: OPTIONS },
     ],
   })
   t.strictSame(
@@ -52,7 +54,7 @@ t.test('reservations are added by MAC, client ID or name, listed, and removed', 
   t.match(await run('remove', '015254000000ab'), { status: 0, stdout: /^192\.168\.105\.21 / })
   t.same(JSON.parse((await run('remove', 'db', '--json')).stdout), {
     network: 'default',
-    removed: { ip: '192.168.105.22', name: 'Db' },
+    removed: { ip: '192.168.105.22', name: 'Db', options: OPTIONS },
   })
   t.equal((await run()).stdout.split('\n').length, 2, 'the head alone is left')
 })
@@ -77,6 +79,11 @@ t.test('what the daemon refuses: status 1, why, and what to try', async t => {
     [['add', '192.168.105.20', '--name', 'b'], /105\.20 is reserved already, for the name a/, /remove 192/],
     [['add', '192.168.105.21', '--name', 'A'], /has 192\.168\.105\.20 reserved already/, /remove 192/],
     [['add', '10.0.0.7', '--name', 'b'], /10\.0\.0\.7 is not in 192\.168\.105\.1\/24/, /from 192/],
+    [
+      ['add', '192.168.105.21', '--name', 'b', '--dhcp-option', 'mtu=1'],
+      /: option mtu=1: "1" is not a number of octets/,
+      /mtu=1400/,
+    ],
     [['remove', '192.168.105.77'], /no reservation for 192\.168\.105\.77/, /vmbridge reservations list/],
     [['remove', 'nobody'], /no reservation for "nobody"/, /vmbridge reservations list/],
     [['remove', '../status'], /no reservation for "\.\.\/status"/, /vmbridge reservations list/],
@@ -96,6 +103,7 @@ t.test('a wrong command line: status 2, before any daemon is asked', async t => 
     [['nonsense'], /"nonsense"/],
     [['list', 'more'], /"more"/],
     [['list', '--mac', '52:54:00:00:00:20'], /list takes no --mac/],
+    [['list', '--dhcp-option', 'mtu=1400'], /list takes no --dhcp-option/],
     [['remove'], /takes an IP, a MAC, a client ID or a name/],
     [['remove', ''], /takes an IP/],
     [['remove', 'a', 'b'], /"b"/],
@@ -125,9 +133,15 @@ t.test('a wrong command line: status 2, before any daemon is asked', async t => 
 
 t.test('what the environment holds for other commands is in nobody’s way', async t => {
   const { path } = await serveDhcp(t)
-  const env = { VMBRIDGE_MAC: '52:54:00:00:00:20', VMBRIDGE_CONTROL: path }
+  const env = {
+    VMBRIDGE_MAC: '52:54:00:00:00:20',
+    VMBRIDGE_CONTROL: path,
+    VMBRIDGE_DHCP_OPTION: 'mtu=1400;dns=8.8.8.8',
+  }
   t.equal((await vmbridge(['reservations'], { env })).status, 0)
   t.match(await vmbridge(['reservations', 'add', '192.168.105.20'], { env }), { status: 0, stdout: /00:20/ })
+  const { stdout } = await vmbridge(['reservations', '--json'], { env })
+  t.notOk(stdout.includes('options'), 'what the daemon is told to tell everybody is nobody’s own')
   t.equal((await vmbridge(['reservations', 'remove', '192.168.105.20'], { env })).status, 0)
 })
 

@@ -171,6 +171,9 @@ t.test('reserving an address that another client has is taken with a note', asyn
   t.notOk('note' in (await client.reserve({ ip: GONE.ip, name: 'other' })), 'a lease that is over')
 })
 
+const withOptions = (options: unknown[]): string =>
+  JSON.stringify({ ip: '192.168.105.9', name: 'a', options })
+
 const BODIES: [body: string, status: number, code: string, says: RegExp][] = [
   ['', 400, 'ERR_BODY', /not JSON/],
   ['{', 400, 'ERR_BODY', /not JSON/],
@@ -188,6 +191,12 @@ const BODIES: [body: string, status: number, code: string, says: RegExp][] = [
   ['{"ip":"192.168.105.9","name":"a","nonsense":"x"}', 400, 'ERR_BODY', /no field "nonsense"/],
   ['{"ip":"192.168.105.9","name":"a","__proto__":"x"}', 400, 'ERR_BODY', /no field "__proto__"/],
   ['{"ip":"192.168.105.9","name":"a","toString":"x"}', 400, 'ERR_BODY', /no field "toString"/],
+  ['{"ip":"192.168.105.9","name":"a","options":"mtu=1400"}', 400, 'ERR_BODY', /options is not a list/],
+  [withOptions(Array.from({ length: 33 }, (_, n) => `${200 + n}=01`)), 400, 'ERR_BODY', /list of 32/],
+  [withOptions(['mtu=1400', 7]), 400, 'ERR_BODY', /one of the options is not a text/],
+  [withOptions([`224=${'ad'.repeat(511)}`]), 400, 'ERR_BODY', /at most 1024 characters/],
+  [withOptions(['mtu=1']), 400, 'ERR_RESERVATION_OPTIONS', /^option mtu=1: "1" is not a number/],
+  [withOptions(['lease-time=1']), 400, 'ERR_RESERVATION_OPTIONS', /no option "lease-time"/],
   ['['.repeat(60_000), 400, 'ERR_BODY', /not JSON/],
   [`${'['.repeat(30_000)}${']'.repeat(30_000)}`, 400, 'ERR_BODY', /not an object/],
   [`{"ip":${'['.repeat(30_000)}${']'.repeat(30_000)}}`, 400, 'ERR_BODY', /ip is not/],

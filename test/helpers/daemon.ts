@@ -40,6 +40,8 @@ export type DaemonOptions = {
   stateDir?: string
   /** A daemon that has ended, to start again in its places: sockets and state. */
   again?: Daemon
+  /** What runs it, in place of the built command. */
+  program?: readonly string[]
   timeoutMs?: number
 }
 
@@ -110,12 +112,12 @@ function parseEntry(line: string): LogEntry | undefined {
 
 /** Starts a daemon, waits until it serves, and ends it with the test. */
 export async function startDaemon(t: Scope, options: DaemonOptions = {}): Promise<Daemon> {
-  const { args = [], netns, env = {}, again, timeoutMs = 15_000 } = options
+  const { args = [], netns, env = {}, again, program = [VMBRIDGE, 'daemon'], timeoutMs = 15_000 } = options
   // Short, for a socket's path may have 107 bytes.
   const directory = again?.directory ?? mkdtempSync(join(tmpdir(), 'vbt-'))
   const stateDir = options.stateDir ?? again?.stateDir ?? join(directory, 'state')
   const paths = ['--socket', join(directory, 's'), '--control', join(directory, 'c'), '--state-dir', stateDir]
-  const argv = [VMBRIDGE, 'daemon', ...paths, '--log-format', 'json', ...args]
+  const argv = [...program, ...paths, '--log-format', 'json', ...args]
   const child = Child.launch(netns ? netns.wrap(argv) : argv, { env })
   const daemon = new Daemon(child, directory, stateDir)
   t.teardown(async () => {
