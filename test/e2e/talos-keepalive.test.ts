@@ -1,0 +1,120 @@
+// The keepalive of talosctl 1.14 is a QEMU that never runs and never reads. Broadcast storms fill what its port may
+// hold, and then its frames are dropped and counted there; nobody else loses one, and the daemon does not grow.
+
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import type { Child } from '../helpers/child.js'
+import { requires } from '../helpers/requires.js'
+import { TALOS_LAB, TalosHost, whoIs } from '../helpers/talos.js'
+import type { TalosNode } from '../helpers/talos-node.js'
+
+t.setTimeout(300_000)
+
+const BROADCAST = '10.5.0.255'
+const PAYLOAD = 1400
+// A thousand broadcasts a second: the other nodes take them all, on a slow machine too, and do their work beside.
+const FRAMES_PER_BURST = 10
+const BURST_EVERY_MS = 10
+const STORM_AT_LEAST = 15_000
+const STORM_AT_MOST = 300_000
+const FROM_NODE = 3_000
+const FROM_NODE_EVERY_NS = 1_000_000
+// The storms are 25 MB: a daemon that kept them would be found out.
+const MEMORY_MAY_GROW = 12 * 2 ** 20
+const QUEUE_MAY_HOLD = 512 * 1024
+
+const STORM = `
+const socket = require('node:dgram').createSocket('udp4')
+const payload = Buffer.alloc(${PAYLOAD}, 0x5a)
+let sent = 0
+socket.on('error', () => {})
+socket.bind(() => {
+  socket.setBroadcast(true)
+  const timer = setInterval(() => {
+    for (let i = 0; i < ${FRAMES_PER_BURST}; i++) socket.send(payload, 9, '${BROADCAST}', () => {})
+    sent += ${FRAMES_PER_BURST}
+    if (sent % 1000 === 0) console.log('sent ' + sent)
+    if (sent >= ${STORM_AT_MOST}) clearInterval(timer)
+  }, ${BURST_EVERY_MS})
+})
+`
+
+const framesSent = (line: string) => Number(/^sent (\d+)$/.exec(line)?.[1] ?? 0)
+
+const stormFromHost = (host: TalosHost): Child => host.netns.spawn([process.execPath, '-e', STORM])
+
+const stormFromNode = (node: TalosNode) =>
+  node.sh(`
+    set -e
+    modprobe pktgen
+    [ -e /proc/net/pktgen/eth0 ] || echo add_device eth0 >/proc/net/pktgen/kpktgend_0
+    for setting in 'count ${FROM_NODE}' 'pkt_size ${PAYLOAD}' 'delay ${FROM_NODE_EVERY_NS}' 'dst ${BROADCAST}' 'dst_mac ff:ff:ff:ff:ff:ff'; do
+      echo "$setting" >/proc/net/pktgen/eth0
+    done
+    echo start >/proc/net/pktgen/pgctrl
+    grep 'Result: OK' /proc/net/pktgen/eth0
+  `)
+
+async function portOf(host: TalosHost, pid: number | undefined) {
+  const port = (await host.network())!.ports.find(({ peer }) => peer?.pid === pid)
+  if (port === undefined) throw new Error(`no port is that of ${pid}`)
+  return port
+}
+
+/** 10 MB from a node's web server to the host, and their checksum there. */
+async function fetchFrom(host: TalosHost, node: TalosNode): Promise<string> {
+  const path = join(host.directory, 'received')
+  const url = `http://${node.ip}:50000/noise`
+  await host.netns.sh('curl', '--silent', '--show-error', '--fail', '--max-time', '60', '-o', path, url)
+  return createHash('sha256').update(readFileSync(path)).digest('hex')
+}
+
+const lossOf = async (host: TalosHost, ip: string) => {
+  const { stdout } = await host.netns.exec(['ping', '-n', '-c', '50', '-i', '0.05', '-W', '5', ip])
+  return Number(/ ([\d.]+)% packet loss/.exec(stdout)?.[1])
+}
+
+t.test('storms past a keepalive harm nobody', { skip: requires(TALOS_LAB) }, async t => {
+  const host = await TalosHost.start(t)
+  const { cluster } = await host.create({ version: 'v1.14', controlplanes: 1, workers: 1 })
+  const [a, b] = cluster.nodes
+  await a.sh('head -c 10000000 /dev/urandom >/tmp/www/noise')
+  const sum = (await a.sh('sha256sum </tmp/www/noise')).slice(0, 64)
+  const keepalive = () => portOf(host, cluster.keepalive)
+
+  // One round of all traffic first: what follows is measured against a daemon that is warm.
+  t.equal(await fetchFrom(host, a), sum, 'before all this: 10 MB from a node to the host')
+  t.equal((await keepalive()).rx.frames, 0, 'the keepalive has said nothing')
+  const memory = host.daemon.residentBytes()
+
+  const storm = stormFromHost(host)
+  await storm.waitForLine(line => framesSent(line) > 0)
+  await t.test('while the host storms', async t => {
+    t.equal(await lossOf(host, a.ip), 0, 'it pings a node without a loss')
+    t.equal(await fetchFrom(host, a), sum, '10 MB from a node to the host')
+    t.match(await b.sh(`ping -q -c 5 -W 5 ${a.ip}`), / 0% packet loss/, 'a node pings another without a loss')
+    const other = `wget -q -O - http://${a.ip}:50000/noise | sha256sum`
+    t.equal((await b.sh(other)).slice(0, 64), sum, '10 MB from a node to another')
+    await storm.waitForLine(line => framesSent(line) >= STORM_AT_LEAST, { timeoutMs: 60_000 })
+  })
+
+  await t.test('while a node storms too', async t => {
+    const [, loss] = await Promise.all([stormFromNode(b), lossOf(host, a.ip)])
+    t.equal(loss, 0, 'the host pings another node without a loss')
+    t.equal(await whoIs(host, b.ip), b.name, 'and reaches that one by TCP')
+  })
+  await storm.close()
+
+  await t.test('what the keepalive did not read is dropped at its port, and counted', async t => {
+    const { drops, queued, tx } = await keepalive()
+    const grown = host.daemon.residentBytes() - memory
+    t.ok(grown < MEMORY_MAY_GROW, `the daemon's memory grew by ${(grown / 2 ** 20).toFixed(1)} MiB`)
+    t.ok(queued <= QUEUE_MAY_HOLD, `${queued} bytes wait for it`)
+    t.ok(tx.bytes < 2 ** 20, `${tx.bytes} bytes are in its socket`)
+    const lost = drops['tx-queue-full'] ?? 0
+    // Everything but what its queue and its socket hold.
+    t.ok(lost > STORM_AT_LEAST + FROM_NODE - 2000, `${lost} frames for it were dropped`)
+  })
+})
