@@ -6,6 +6,7 @@
 import { join, resolve } from 'node:path'
 import { controlBeside, ownPlace, SOCKET_NAME, stateFolderFor } from '../config/paths.js'
 import type { DaemonSettings, DhcpSettings, NetworkSettings } from '../daemon/settings.js'
+import { readGateway } from '../config/gateway.js'
 import { parseBootRules } from '../dhcp/boot.js'
 import { parseOptions } from '../dhcp/option-config.js'
 import { DNS, DOMAIN } from '../dhcp/options.js'
@@ -35,9 +36,6 @@ export const DHCP_OPTIONS = [
   ...(['dns', 'domain', 'lease-time'] as const),
 ]
 const MACOS_LEASES = '/var/db/dhcpd_leases'
-/** What an interface can have with a route: /31 and /32 leave no room for VMs. */
-const LONGEST_PREFIX = 30
-const SHORTEST_PREFIX = 8
 
 /** What a network has from around it. */
 export interface NetworkFrame {
@@ -167,25 +165,9 @@ function parseUplink(text: string, parsed: Parsed, gateway: Cidr, platform: Node
 }
 
 function parseGateway(text: string): Cidr {
-  const gateway = parseCidr(text)
-  const example = `--gateway ${DEFAULT_GATEWAY}`
-  if (gateway === undefined)
-    throw new UsageError(`--gateway ${text} is not an address with a prefix length`, example)
-  const { address, prefix, network, broadcast } = gateway
-  if (prefix < SHORTEST_PREFIX || prefix > LONGEST_PREFIX) {
-    throw new UsageError(
-      `--gateway ${text}: the prefix is not from /${SHORTEST_PREFIX} to /${LONGEST_PREFIX}`,
-      example,
-    )
-  }
-  if (address === network || address === broadcast) {
-    const which = address === network ? 'network' : 'broadcast'
-    throw new UsageError(
-      `--gateway ${text} is the ${which} address of its subnet`,
-      `--gateway ${formatIpv4(network + 1)}/${prefix}`,
-    )
-  }
-  return gateway
+  const gateway = readGateway(text)
+  if (!('wrong' in gateway)) return gateway
+  throw new UsageError(`--gateway ${text}${gateway.wrong}`, `--gateway ${gateway.example ?? DEFAULT_GATEWAY}`)
 }
 
 /** Another segment behind a socket mostly has a DHCP server: ours is there only when something of it is asked for. */
