@@ -15,15 +15,7 @@ import { UsageError } from '../errors.js'
 import type { SocketRights } from '../ports/claim.js'
 import { MAX_SOCKET_PATH } from '../socket-path.js'
 import type { UplinkChoice } from '../uplink/uplink.js'
-import {
-  formatCidr,
-  formatIpv4,
-  parseCidr,
-  parseIpv4,
-  parseIpv4Range,
-  type Cidr,
-  type Ipv4Range,
-} from '../wire/ipv4.js'
+import { formatCidr, formatIpv4, parseIpv4, parseIpv4Range, type Cidr, type Ipv4Range } from '../wire/ipv4.js'
 import { readDaemonLevel, type DaemonLevel } from './daemon-level.js'
 import type { Parsed } from './options.js'
 import { parseVmnet, refuseVmnetOptions } from './vmnet-settings.js'

@@ -20,6 +20,9 @@ import { DEFAULT_WAIT, settingsOf } from './wanted.js'
 /** Of networks on demand: each has a device of the host. */
 const MOST_DEMANDED = 64
 
+/** VMs that are waited for at the same time: whoever may wish may wish without end. */
+const MOST_AWAITED = 256
+
 /**
  * How long a network on demand outlives its last port, in ms: a guest that reboots under QEMU's -no-reboot comes back by a
  * new process. No longer, since talosctl 1.13 and older predict the name of the next bridge.
@@ -291,7 +294,8 @@ export class Networks {
 
   /** One VM more is expected. */
   #await(entry: Demanded, { wait = DEFAULT_WAIT }: NetworkWanted): void {
-    entry.awaited.push(this.#now() + wait * 1000)
+    const now = this.#now()
+    entry.awaited = [...entry.awaited.filter(until => until > now), now + wait * 1000].slice(-MOST_AWAITED)
     this.#schedule(entry)
   }
 
@@ -299,9 +303,10 @@ export class Networks {
   #portsChanged(entry: Demanded): void {
     const { size } = entry.network.vms.ports
     // Who plugs in is one of those that are waited for.
-    for (let come = entry.ports; come < size; come++) entry.awaited.shift()
+    const now = this.#now()
+    entry.awaited = entry.awaited.filter(until => until > now).slice(Math.max(0, size - entry.ports))
     entry.ports = size
-    if (size === 0) entry.emptySince = this.#now()
+    if (size === 0) entry.emptySince = now
     this.#schedule(entry)
   }
 
