@@ -58,7 +58,7 @@ t.test('a network on demand is there while a VM is plugged in, and leaves nothin
   t.strictSame((await control.networks()).networks.map(nameOf), ['default'])
   await eventually(
     () => `${openFiles(daemon)} descriptors, not ${before}`,
-    () => openFiles(daemon) === before,
+    () => openFiles(daemon) <= before,
   )
 })
 
@@ -246,7 +246,7 @@ t.test('a hundred networks come and go, and nothing of them stays', async t => {
   for (let i = 0; i < 100; i++) await churn()
   await eventually(
     () => `${openFiles(daemon)} descriptors, not ${before}`,
-    () => openFiles(daemon) === before,
+    () => openFiles(daemon) <= before,
   )
   t.notOk(existsSync(folder))
 })
