@@ -173,6 +173,8 @@ export interface TapOptions {
   mac?: Uint8Array
   /** Path of a network namespace to make it in. */
   netns?: string
+  /** A bridge of the host to become a port of, with that bridge's MTU. */
+  bridge?: string
 }
 
 export interface ExecOptions {
@@ -228,7 +230,7 @@ interface Native {
   askForDatagrams(stream: number): number
   peerCredentials(fd: number): Credentials
   /** Linux only. */
-  openTap(options: TapOptions): { fd: number; name: string; mac: Uint8Array }
+  openTap(options: TapOptions): { fd: number; name: string; mac: Uint8Array; mtu: number }
   /** Returns only by throwing. */
   exec(options: ExecOptions): never
   /** Ends the process without waiting for anything. */

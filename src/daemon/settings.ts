@@ -5,7 +5,7 @@
 import type { BootRule } from '../dhcp/boot.js'
 import type { LogFormat, LogLevel } from '../log.js'
 import type { SocketRights } from '../ports/claim.js'
-import type { UplinkChoice } from '../uplink/uplink.js'
+import { isBridged, type UplinkChoice } from '../uplink/uplink.js'
 import type { Cidr, Ipv4Range } from '../wire/ipv4.js'
 import type { User } from './privileges.js'
 
@@ -50,8 +50,8 @@ export interface NetworkSettings {
 
 /** Whether the network has a gateway and a DHCP server of its own: a LAN, or one whose subnet macOS picks. */
 export function servesItself({ uplink, dhcp }: NetworkSettings): boolean {
-  if (uplink.kind !== 'vmnet' || dhcp !== undefined) return false
-  return uplink.mode === 'bridged' || uplink.subnet === 'macos'
+  if (dhcp !== undefined) return false
+  return isBridged(uplink) || (uplink.kind === 'vmnet' && uplink.subnet === 'macos')
 }
 
 export interface DemandSettings {
