@@ -52,13 +52,16 @@ function explain({ name, netns, bridge }: TapOptions, error: unknown): BridgeErr
           cause: error,
         })
   }
-  if (reason.startsWith('find the bridge')) {
+  if (
+    reason.startsWith('find the bridge') ||
+    (bridge !== undefined && Buffer.byteLength(bridge) > MAX_NAME)
+  ) {
     return new BridgeError('ERR_BRIDGE', `there is no bridge ${bridge}`, {
       hint: `see what there is: vmbridge interfaces; or make it: ip link add ${bridge} type bridge && ip link set ${bridge} up, and give it a way to the LAN (what eth0 has of addresses moves to ${bridge}): ip link set eth0 master ${bridge}`,
       cause: error,
     })
   }
-  if (hasCode(error, 'EOPNOTSUPP') && reason.startsWith('join the bridge')) {
+  if (hasCode(error, 'ENOTSUP') && reason.startsWith('join the bridge')) {
     return new BridgeError('ERR_BRIDGE', `${bridge} is no bridge`, {
       hint: `make one, and put ${bridge} into it (its addresses move to the bridge): ip link add br0 type bridge && ip link set br0 up && ip link set ${bridge} master br0; then --interface br0`,
       cause: error,

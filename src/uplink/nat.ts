@@ -4,14 +4,15 @@
  *
  * Several shared networks, of this daemon or of others, come and go as they like and know each other by their tables
  * alone. Forwarding that was off is turned on by the first; a mark in a table says so, and goes on to another table with
- * the one that goes. Each step is a transaction of nft, and who turns forwarding off looks again afterwards: nobody holds
- * a lock, so nobody who was killed does.
+ * the one that goes. One change at a time, by a lock that the kernel takes from who is killed.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { endianness } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { BridgeError } from '../errors.js'
 import type { Logger } from '../log.js'
+import { native } from '../native.js'
 import { formatIpv4, type Cidr } from '../wire/ipv4.js'
 import {
   creation,
@@ -25,11 +26,19 @@ import {
 import { applyNft, listChains, type Chain } from './nft.js'
 
 const FORWARDING = '/proc/sys/net/ipv4/ip_forward'
-/** A table that others removed meanwhile makes a transaction fail: then all is looked at anew, this many times. */
-const ATTEMPTS = 5
+/** Of all processes in one network namespace, since they share its packet filter: what each of them can open, and lock. */
+const NAMESPACE = '/proc/self/ns/net'
+/**
+ * Milliseconds to wait for the lock, and between two tries. A change takes some 50 ms; who has it longer means no good (any
+ * local user can lock it), and is not waited for.
+ */
+const LOCK_PATIENCE = 3000
+const LOCK_PAUSE = 20
 
 /** What NAT asks of the system; a parameter for the tests. */
 export interface NatSystem {
+  /** Does it while no other process of this machine does. */
+  alone<T>(work: () => Promise<T>): Promise<T>
   apply(script: string): Promise<void>
   chains(): Promise<Chain[]>
   isForwarding(): boolean
@@ -39,6 +48,7 @@ export interface NatSystem {
 }
 
 export const NAT_SYSTEM: NatSystem = {
+  alone: lockMachine,
   apply: applyNft,
   chains: listChains,
   isForwarding: () => readFileSync(FORWARDING, 'utf8').trim() === '1',
@@ -50,6 +60,17 @@ export const NAT_SYSTEM: NatSystem = {
       .some(
         ([, destination, , , , , , mask]) => ofKernel(destination) === network && ofKernel(mask) === netmask,
       ),
+}
+
+async function lockMachine<T>(work: () => Promise<T>): Promise<T> {
+  const fd = openSync(NAMESPACE, 'r')
+  try {
+    const end = performance.now() + LOCK_PATIENCE
+    while (!native.lock(fd) && performance.now() < end) await sleep(LOCK_PAUSE)
+    return await work()
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** An address as /proc/net/route has it: hexadecimal, its octets in this machine's order. */
@@ -68,27 +89,27 @@ export class Nat {
    * @param device the TAP, which has the gateway's address already
    * @throws BridgeError ERR_NAT_UNSUPPORTED, ERR_NAT, ERR_FORWARDING; nothing is left then
    */
-  static async open(gateway: Cidr, device: string, log: Logger, system = NAT_SYSTEM): Promise<Nat> {
-    const name = tableName(gateway)
-    const chains = await system.chains()
-    const tables = natTables(chains)
-    const dead = tables.filter(table => table.name !== name && !system.hasSubnet(table.subnet))
-    const wasOff = [...dead, ...tables.filter(table => table.name === name)].some(
-      table => table.forwardingWasOff,
-    )
-    const script = [...dead.map(table => removal(table.name)), creation(gateway, device)]
-    if (wasOff) script.push(remember(name))
-    await system.apply(script.join(''))
-    for (const { subnet } of dead) sayRemoved(log, subnet)
-    const nat = new Nat(name, log, system)
-    try {
-      await nat.#forward()
-    } catch (error) {
-      await nat.close()
-      throw error
-    }
-    for (const chain of strictForwarders(chains)) sayStrict(log, chain, device)
-    return nat
+  static open(gateway: Cidr, device: string, log: Logger, system = NAT_SYSTEM): Promise<Nat> {
+    return system.alone(async () => {
+      const name = tableName(gateway)
+      const chains = await system.chains()
+      const tables = natTables(chains)
+      const dead = tables.filter(table => table.name !== name && !system.hasSubnet(table.subnet))
+      const replaced = [...dead, ...tables.filter(table => table.name === name)]
+      const wasOff = !system.isForwarding() || replaced.some(table => table.forwardingWasOff)
+      const script = [...dead.map(table => removal(table.name)), creation(gateway, device)]
+      if (wasOff) script.push(remember(name))
+      await system.apply(script.join(''))
+      for (const { subnet } of dead) sayRemoved(log, subnet)
+      try {
+        turnForwardingOn(log, system)
+      } catch (error) {
+        await remove(name, log, system)
+        throw error
+      }
+      for (const chain of strictForwarders(chains)) sayStrict(log, chain, device)
+      return new Nat(name, log, system)
+    })
   }
 
   private constructor(name: string, log: Logger, system: NatSystem) {
@@ -99,81 +120,71 @@ export class Nat {
 
   /** Removes the table, and turns forwarding off where that is due; what goes wrong is said. Again, it does nothing. */
   async close(): Promise<void> {
+    const name = this.#name
+    const log = this.#log
+    const system = this.#system
     try {
-      await remove(({ name }) => name === this.#name, this.#log, this.#system)
+      const removed = await system.alone(() => remove(name, log, system))
+      for (const table of removed) if (table.name !== name) sayRemoved(log, table.subnet)
     } catch (error) {
-      this.#log.error(
-        { event: 'nat.close', table: this.#name, err: error },
-        `the table ${this.#name} stays: ${error instanceof Error ? error.message : error}. To remove it: nft delete table ip ${this.#name}`,
+      log.error(
+        { event: 'nat.close', table: name, err: error },
+        `the table ${name} stays: ${error instanceof Error ? error.message : error}. To remove it: nft delete table ip ${name}`,
       )
     }
   }
+}
 
-  async #forward(): Promise<void> {
-    const { setForwarding, isForwarding, apply } = this.#system
-    if (isForwarding()) return
-    await apply(remember(this.#name))
-    try {
-      setForwarding(true)
-    } catch (error) {
-      throw new BridgeError('ERR_FORWARDING', `cannot turn forwarding on: ${(error as Error).message}`, {
-        hint: 'sysctl -w net.ipv4.ip_forward=1; for a container, docker run --sysctl net.ipv4.ip_forward=1',
-        cause: error,
-      })
-    }
-    this.#log.warn(
-      { event: 'nat.forwarding', forwarding: true },
-      'net.ipv4.ip_forward was off and is on until the last shared network goes: this host routes for whoever sends it packets on any interface, so filter what others may (VMs are not reached from outside)',
-    )
+/** @throws BridgeError ERR_FORWARDING */
+function turnForwardingOn(log: Logger, system: NatSystem): void {
+  if (system.isForwarding()) return
+  try {
+    system.setForwarding(true)
+  } catch (error) {
+    throw new BridgeError('ERR_FORWARDING', `cannot turn forwarding on: ${(error as Error).message}`, {
+      hint: 'sysctl -w net.ipv4.ip_forward=1; for a container, docker run --sysctl net.ipv4.ip_forward=1; the service of systemd, vmbridge service install -- --mode shared',
+      cause: error,
+    })
   }
+  log.warn(
+    { event: 'nat.forwarding', forwarding: true },
+    'net.ipv4.ip_forward was off and is on until the last shared network goes: this host routes for whoever sends it packets on any interface, so filter what others may (VMs are not reached from outside)',
+  )
 }
 
 /**
  * Removes what shared networks of daemons that were killed have left, if forwarding is on; for who makes no table.
  * What goes wrong is the affair of the next who does.
+ * @param subnet of one's own device, which therefore is of no shared network
  */
-export async function removeDeadNats(log: Logger, system = NAT_SYSTEM): Promise<void> {
+export async function removeDeadNats(
+  subnet: Cidr | undefined,
+  log: Logger,
+  system = NAT_SYSTEM,
+): Promise<void> {
   try {
-    if (system.isForwarding()) await remove(() => false, log, system)
+    if (!system.isForwarding()) return
+    const removed = await system.alone(() => remove(subnet && tableName(subnet), log, system))
+    for (const dead of removed) sayRemoved(log, dead.subnet)
   } catch (error) {
     log.debug({ event: 'nat.dead', err: error }, 'whether a dead daemon has left a table was not found out')
   }
 }
 
-/** Removes our tables that are `doomed`, and those that no device has the subnet of any more. */
-async function remove(doomed: (table: NatTable) => boolean, log: Logger, system: NatSystem): Promise<void> {
-  const living = ({ subnet }: NatTable): boolean => system.hasSubnet(subnet)
-  for (let attempt = 1; ; attempt++) {
-    const tables = natTables(await system.chains())
-    const going = tables.filter(table => doomed(table) || !living(table))
-    if (going.length === 0) return
-    const staying = tables.filter(table => !going.includes(table))
-    const wasOff = going.some(({ forwardingWasOff }) => forwardingWasOff)
-    const heir = wasOff && !staying.some(({ forwardingWasOff }) => forwardingWasOff) ? staying[0] : undefined
-    try {
-      await system.apply(
-        [...going.map(({ name }) => removal(name)), heir ? remember(heir.name) : ''].join(''),
-      )
-    } catch (error) {
-      if (heir === undefined || attempt === ATTEMPTS) throw error
-      continue
-    }
-    for (const table of going.filter(table => !doomed(table))) sayRemoved(log, table.subnet)
-    if (wasOff && staying.length === 0) await stopForwarding(log, system)
-    return
-  }
-}
-
-/** A network that came meanwhile has found forwarding on, and needs it: then it is on again, with its mark. */
-async function stopForwarding(log: Logger, system: NatSystem): Promise<void> {
-  system.setForwarding(false)
-  const [newcomer] = natTables(await system.chains()).filter(({ subnet }) => system.hasSubnet(subnet))
-  if (newcomer === undefined) {
+/** Removes the table of that name, and those of ours that no device has the subnet of any more. */
+async function remove(name: string | undefined, log: Logger, system: NatSystem): Promise<NatTable[]> {
+  const tables = natTables(await system.chains())
+  const going = tables.filter(table => table.name === name || !system.hasSubnet(table.subnet))
+  if (going.length === 0) return []
+  const staying = tables.filter(table => !going.includes(table))
+  const wasOff = going.some(({ forwardingWasOff }) => forwardingWasOff)
+  const heir = wasOff ? staying[0] : undefined
+  await system.apply([...going.map(table => removal(table.name)), heir ? remember(heir.name) : ''].join(''))
+  if (wasOff && heir === undefined && system.isForwarding()) {
+    system.setForwarding(false)
     log.info({ event: 'nat.forwarding', forwarding: false }, 'net.ipv4.ip_forward is off again, as it was')
-    return
   }
-  await system.apply(remember(newcomer.name))
-  system.setForwarding(true)
+  return going
 }
 
 function sayRemoved(log: Logger, { network, prefix }: Cidr): void {

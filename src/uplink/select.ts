@@ -46,8 +46,9 @@ async function openTapUplink(
   context: UplinkContext,
 ): Promise<Uplink> {
   if (mode === 'shared') return SharedUplink.start(context, { name, gateway })
-  const uplink = new TapUplink(context, { name, gateway, bridge: mode === 'bridged' ? bridge : undefined })
-  await removeDeadNats(context.log)
+  const isBridged = mode === 'bridged'
+  const uplink = new TapUplink(context, { name, gateway, bridge: isBridged ? bridge : undefined })
+  await removeDeadNats(isBridged ? undefined : gateway, context.log)
   return uplink
 }
 
