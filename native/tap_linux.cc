@@ -7,6 +7,7 @@
 #include <linux/netlink.h>
 #include <linux/nsfs.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <sched.h>
@@ -85,6 +86,7 @@ struct TapSettings {
   int prefix = 24;
   bool has_mac = false;
   uint8_t mac[6];
+  std::string bridge;
 };
 
 void SetAddress(struct ifreq* request, uint32_t host_order) {
@@ -130,28 +132,76 @@ bool MoveToNetns(int index, int netns, const std::string& name) {
   return answer.error.error == 0;
 }
 
+// Keeps the kernel from giving a device an IPv6 address of its own when it comes up: VMs would hear
+// a station that is none (rtnetlink(7); IN6_ADDR_GEN_MODE_NONE of linux/if_link.h). A kernel
+// without IPv6 refuses, and has nothing to keep from.
+void ForgoIpv6(int index) {
+  struct {
+    struct nlmsghdr header;
+    struct ifinfomsg link;
+    struct rtattr families;
+    struct rtattr family;
+    struct rtattr mode;
+    uint8_t value;
+    uint8_t padding[3];
+  } request = {};
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = RTM_NEWLINK;
+  request.header.nlmsg_flags = NLM_F_REQUEST;
+  request.link.ifi_index = index;
+  request.mode = {RTA_LENGTH(1), IFLA_INET6_ADDR_GEN_MODE};
+  request.value = IN6_ADDR_GEN_MODE_NONE;
+  request.family = {RTA_LENGTH(RTA_SPACE(1)), AF_INET6};
+  request.families = {RTA_LENGTH(RTA_SPACE(RTA_SPACE(1))), IFLA_AF_SPEC};
+  static_assert(sizeof request ==
+                NLMSG_SPACE(sizeof(struct ifinfomsg)) + RTA_SPACE(RTA_SPACE(RTA_SPACE(1))));
+  ScopedFd link(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  if (link.get() >= 0) (void)!send(link.get(), &request, sizeof request, 0);
+}
+
+// The request's device becomes a port of the bridge, with the bridge's MTU: a port with a lower one
+// would lower the bridge's.
+const char* JoinBridge(int control, const std::string& bridge, struct ifreq* request) {
+  struct ifreq joined = {};
+  memcpy(joined.ifr_name, bridge.c_str(), bridge.size());
+  if (ioctl(control, SIOCGIFMTU, &joined) != 0) return "find the bridge";
+  request->ifr_mtu = joined.ifr_mtu;
+  if (ioctl(control, SIOCSIFMTU, request) != 0) return "set the MTU";
+  if (ioctl(control, SIOCGIFINDEX, request) != 0) return "find the TAP";
+  ForgoIpv6(request->ifr_ifindex);
+  joined.ifr_ifindex = request->ifr_ifindex;
+  if (ioctl(control, SIOCBRADDIF, &joined) != 0) return "join the bridge";
+  return nullptr;
+}
+
 // Sets the device up with the ioctls that `ip` would replace by netlink; each step that fails names
 // itself.
-const char* Configure(int control, const TapSettings& settings, struct ifreq* request) {
-  if (settings.has_mac) {
+const char* Configure(int control, TapSettings* settings, struct ifreq* request) {
+  if (settings->has_mac) {
     request->ifr_hwaddr.sa_family = ARPHRD_ETHER;
-    memcpy(request->ifr_hwaddr.sa_data, settings.mac, 6);
+    memcpy(request->ifr_hwaddr.sa_data, settings->mac, 6);
     if (ioctl(control, SIOCSIFHWADDR, request) != 0) return "set the MAC address";
   }
-  request->ifr_mtu = settings.mtu;
+  request->ifr_mtu = settings->mtu;
   if (ioctl(control, SIOCSIFMTU, request) != 0) return "set the MTU";
-  if (settings.has_address) {
-    uint32_t mask = settings.prefix == 0 ? 0 : ~uint32_t{0} << (32 - settings.prefix);
-    SetAddress(request, settings.address);
+  if (!settings->bridge.empty()) {
+    const char* failed = JoinBridge(control, settings->bridge, request);
+    if (failed != nullptr) return failed;
+  }
+  if (settings->has_address) {
+    uint32_t mask = settings->prefix == 0 ? 0 : ~uint32_t{0} << (32 - settings->prefix);
+    SetAddress(request, settings->address);
     if (ioctl(control, SIOCSIFADDR, request) != 0) return "set the address";
     SetAddress(request, mask);
     if (ioctl(control, SIOCSIFNETMASK, request) != 0) return "set the netmask";
-    SetAddress(request, (settings.address & mask) | ~mask);
+    SetAddress(request, (settings->address & mask) | ~mask);
     if (ioctl(control, SIOCSIFBRDADDR, request) != 0) return "set the broadcast address";
   }
   if (ioctl(control, SIOCGIFFLAGS, request) != 0) return "read the flags";
   request->ifr_flags |= IFF_UP;
   if (ioctl(control, SIOCSIFFLAGS, request) != 0) return "bring it up";
+  if (ioctl(control, SIOCGIFMTU, request) != 0) return "read the MTU";
+  settings->mtu = request->ifr_mtu;
   if (ioctl(control, SIOCGIFHWADDR, request) != 0) return "read the MAC address";
   return nullptr;
 }
@@ -172,7 +222,10 @@ bool ReadSettings(const Napi::Object& options, TapSettings* settings) {
     settings->has_mac = true;
     memcpy(settings->mac, mac.As<Napi::Uint8Array>().Data(), 6);
   }
-  return !settings->name.empty() && settings->name.size() < IFNAMSIZ;
+  Napi::Value bridge = options.Get("bridge");
+  if (bridge.IsString()) settings->bridge = bridge.As<Napi::String>().Utf8Value();
+  return !settings->name.empty() && settings->name.size() < IFNAMSIZ &&
+         settings->bridge.size() < IFNAMSIZ;
 }
 
 }  // namespace
@@ -223,7 +276,7 @@ Napi::Value OpenTap(const Napi::CallbackInfo& info) {
   ScopedFd control(failed != nullptr ? -1 : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   std::string name = request.ifr_name;
   if (failed == nullptr)
-    failed = control.get() < 0 ? "open a socket" : Configure(control.get(), settings, &request);
+    failed = control.get() < 0 ? "open a socket" : Configure(control.get(), &settings, &request);
   if (failed != nullptr) {
     ThrowSystemError(env, errno, failed);
     return env.Undefined();
@@ -234,6 +287,7 @@ Napi::Value OpenTap(const Napi::CallbackInfo& info) {
   result.Set("fd", Napi::Number::New(env, tap.Take()));
   result.Set("name", Napi::String::New(env, name));
   result.Set("mac", mac);
+  result.Set("mtu", Napi::Number::New(env, settings.mtu));
   return result;
 }
 

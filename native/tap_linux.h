@@ -28,10 +28,11 @@ class TapIo : public Napi::ObjectWrap<TapIo>, private RunIo {
   void OnReady(int events, bool failed) override;
 };
 
-// openTap({name, mtu, address?, prefix?, mac?, netns?}) => {fd, name, mac}: makes a TAP that lives
-// as long as its descriptor, sets MTU, MAC and IPv4 address (a number, host byte order, and a
-// prefix length) and brings it up. `name` may hold %d for the kernel to fill. `netns` is the path
-// of a network namespace. Throws a system error whose `syscall` names the step.
+// openTap({name, mtu, address?, prefix?, mac?, netns?, bridge?}) => {fd, name, mac, mtu}: makes a
+// TAP that lives as long as its descriptor, sets MTU, MAC and IPv4 address (a number, host byte
+// order, and a prefix length) and brings it up. `name` may hold %d for the kernel to fill. `netns`
+// is the path of a network namespace. `bridge` names a bridge of the host that the TAP becomes a
+// port of: the MTU is then the bridge's. Throws a system error whose `syscall` names the step.
 Napi::Value OpenTap(const Napi::CallbackInfo& info);
 
 }  // namespace vmbridge

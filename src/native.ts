@@ -175,6 +175,8 @@ export interface TapOptions {
   mac?: Uint8Array
   /** Path of a network namespace to make it in. */
   netns?: string
+  /** A bridge of the host to become a port of, with that bridge's MTU. */
+  bridge?: string
 }
 
 export interface ExecOptions {
@@ -229,7 +231,7 @@ interface Native {
   askForDatagrams(stream: number): number
   peerCredentials(fd: number): Credentials
   /** Linux only. */
-  openTap(options: TapOptions): { fd: number; name: string; mac: Uint8Array }
+  openTap(options: TapOptions): { fd: number; name: string; mac: Uint8Array; mtu: number }
   /** The command line of this process in bytes, Node's own options included; empty where the system does not tell. */
   ownArguments(): Uint8Array[]
   /** Returns only by throwing. */

@@ -15,12 +15,14 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   wire: [],
   switch: ['wire'],
   dhcp: ['wire', 'base'],
+  dns: ['wire', 'base'],
   neighbors: ['wire', 'base'],
   capture: ['wire', 'base'],
   config: ['wire', 'base'],
   ports: ['switch', 'native', 'wire', 'base'],
-  // An uplink is a port on a descriptor of its own: it stands on ports, which know nothing of it.
-  uplink: ['ports', 'switch', 'native', 'wire', 'base'],
+  // An uplink is a port on a descriptor of its own: it stands on ports, which know nothing of it. That of a shared
+  // network answers DNS.
+  uplink: ['ports', 'switch', 'native', 'dns', 'wire', 'base'],
   control: ['base'],
   // `lima check` knows an installed tree by its manifest.
   compat: ['install', 'native', 'wire', 'base', 'config'],

@@ -14,10 +14,11 @@ import { defaultRange } from '../dhcp/range.js'
 import { UsageError } from '../errors.js'
 import type { SocketRights } from '../ports/claim.js'
 import { MAX_SOCKET_PATH } from '../socket-path.js'
-import type { UplinkChoice } from '../uplink/uplink.js'
+import { isBridged, type UplinkChoice } from '../uplink/uplink.js'
 import { formatCidr, formatIpv4, parseIpv4, parseIpv4Range, type Cidr, type Ipv4Range } from '../wire/ipv4.js'
 import { readDaemonLevel, type DaemonLevel } from './daemon-level.js'
 import type { Parsed } from './options.js'
+import { parseTap } from './tap-settings.js'
 import { parseVmnet, refuseVmnetOptions } from './vmnet-settings.js'
 import { parseMtu, parseSeconds } from './values.js'
 
@@ -143,17 +144,28 @@ function parsePlaces(
 
 function parseUplink(text: string, parsed: Parsed, gateway: Cidr, platform: NodeJS.Platform): UplinkChoice {
   if (text === 'vmnet') return parseVmnet(parsed, gateway)
-  refuseVmnetOptions(parsed, text)
+  if (text === 'auto') return parseAuto(parsed, gateway, platform)
   const colon = text.indexOf(':')
   const kind = colon < 0 ? text : text.slice(0, colon)
   const detail = colon < 0 ? '' : text.slice(colon + 1)
+  if (text === 'tap') return parseTap(parsed, text)
+  if (kind === 'tap' && detail !== '') return parseTap(parsed, text, detail)
+  refuseVmnetOptions(parsed, text)
   if (text === 'none') return { kind: 'none' }
-  if (text === 'auto')
-    return { kind: 'auto', vmnet: platform === 'darwin' ? parseVmnet(parsed, gateway) : undefined }
-  if (kind === 'tap' && (colon < 0 || detail !== ''))
-    return { kind, ...(detail === '' ? {} : { name: detail }) }
   if (kind === 'socket' && detail !== '') return { kind, path: resolve(detail) }
   throw new UsageError(`--uplink ${text} is not none, tap, tap:NAME, vmnet or socket:PATH`, '--uplink tap')
+}
+
+/** Without a word about the uplink: the host is joined where that can be, and to a LAN that was named in any case. */
+function parseAuto(parsed: Parsed, gateway: Cidr, platform: NodeJS.Platform): UplinkChoice {
+  if (platform === 'darwin') {
+    refuseVmnetOptions(parsed, 'auto')
+    const vmnet = parseVmnet(parsed, gateway)
+    return vmnet.mode === 'bridged' ? vmnet : { kind: 'auto', vmnet }
+  }
+  const tap = parseTap(parsed, 'auto')
+  if (isBridged(tap)) return tap
+  return { kind: 'auto', vmnet: undefined, ...(tap.mode && { mode: tap.mode }) }
 }
 
 function parseGateway(text: string): Cidr {
@@ -171,7 +183,7 @@ function parseDhcp(parsed: Parsed, uplink: UplinkChoice, gateway: Cidr): DhcpSet
     throw new UsageError(`--no-dhcp and --${asked} contradict each other`, 'leave one of them out')
   }
   if (uplink.kind === 'socket' && asked === undefined && get('gateway') === undefined) return undefined
-  if (uplink.kind === 'vmnet' && uplink.mode === 'bridged' && !onLan(parsed, asked)) return undefined
+  if (isBridged(uplink) && !onLan(parsed, asked)) return undefined
   const range = get('dhcp-range')
   const end = uplink.kind === 'vmnet' ? uplink.dhcpEnd : undefined
   const domain = get('domain')

@@ -109,6 +109,11 @@ export const command: Command = {
       'sudo vmbridge daemon --uplink vmnet --mode bridged --interface en0',
       'VMs on the LAN of a Mac, which leases them their addresses',
     ],
+    ['sudo vmbridge daemon --uplink tap --mode shared', 'on Linux, VMs with a way out and DNS, by NAT'],
+    [
+      'sudo vmbridge daemon --uplink tap --mode bridged --interface br0',
+      'on Linux, VMs on the LAN of a bridge that the host has',
+    ],
     [
       'vmbridge daemon --uplink socket:/run/gvproxy.sock',
       "VMs on another server's segment, its DHCP included",

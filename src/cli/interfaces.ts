@@ -1,11 +1,14 @@
 /**
- * `vmbridge interfaces`: the interfaces of this Mac that VMs can be bridged to.
+ * `vmbridge interfaces`: what VMs can be bridged to. Of a Mac interfaces, of Linux bridges that are there.
  */
 
+import { existsSync, readdirSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
+import { join } from 'node:path'
 import { BridgeError, UsageError } from '../errors.js'
 import { native } from '../native.js'
 import { requireVmnet } from '../uplink/vmnet-interface.js'
+import { printable } from '../printable.js'
 import { print, printJson } from './ask.js'
 import type { Command, Parsed } from './options.js'
 import { table } from './table.js'
@@ -13,7 +16,7 @@ import { table } from './table.js'
 export const command: Command = {
   name: 'interfaces',
   summary:
-    'Shows the interfaces that `vmbridge daemon --uplink vmnet --mode bridged --interface NAME` takes (macOS).',
+    'Shows what `vmbridge daemon --mode bridged --interface NAME` takes: interfaces on macOS, bridges on Linux.',
   options: { json: { help: 'print everything as JSON' } },
   examples: [
     ['vmbridge interfaces', 'what can be bridged, and whether it has a carrier'],
@@ -29,9 +32,14 @@ export interface BridgeableInterface {
   link: 'missing' | 'down' | 'up'
   /** Wi-Fi gives all VMs this machine's MAC address; a wired interface is better. */
   wireless: boolean
+  /** Of a bridge: the devices that are in it. */
+  ports?: string[]
   /** With their prefix lengths. */
   addresses: string[]
 }
+
+/** One entry for each network device, with a folder `bridge` where it is one; its ports are in `brif`. */
+const DEVICES = '/sys/class/net'
 
 export async function run({ operands, has }: Parsed): Promise<number> {
   if (operands.length > 0)
@@ -39,9 +47,17 @@ export async function run({ operands, has }: Parsed): Promise<number> {
       `interfaces takes no operand, but got "${operands[0]}"`,
       'vmbridge interfaces --help',
     )
-  const interfaces = bridgeable()
-  await (has('json') ? printJson({ interfaces }) : print(interfaceTable(interfaces)))
+  const isLinux = process.platform === 'linux'
+  const interfaces = isLinux ? bridges() : bridgeable()
+  const show = isLinux ? bridgeTable : interfaceTable
+  await (has('json') ? printJson({ interfaces }) : print(printable(show(interfaces))))
   return 0
+}
+
+function bridges(): BridgeableInterface[] {
+  return readdirSync(DEVICES)
+    .filter(name => existsSync(join(DEVICES, name, 'bridge')))
+    .map(name => ({ ...describe(name), ports: readdirSync(join(DEVICES, name, 'brif')) }))
 }
 
 /** @throws BridgeError ERR_VMNET_UNSUPPORTED, ERR_VMNET_INTERFACES */
@@ -53,11 +69,28 @@ function bridgeable(): BridgeableInterface[] {
       hint: 'try with sudo; networksetup -listallhardwareports shows every interface',
     })
   }
-  const all = networkInterfaces()
-  return names.map(name => {
-    const { state, wireless } = native.linkOf(name)!
-    return { name, link: state, wireless, addresses: (all[name] ?? []).flatMap(({ cidr }) => cidr ?? []) }
-  })
+  return names.map(describe)
+}
+
+function describe(name: string): BridgeableInterface {
+  const { state, wireless } = native.linkOf(name)!
+  const addresses = (networkInterfaces()[name] ?? []).flatMap(({ cidr }) => cidr ?? [])
+  return { name, link: state, wireless, addresses }
+}
+
+function bridgeTable(interfaces: readonly BridgeableInterface[]): string {
+  if (interfaces.length === 0) {
+    return `this machine has no bridge; to make one (the addresses of eth0 move to it):
+  ip link add br0 type bridge && ip link set br0 up && ip link set eth0 master br0
+`
+  }
+  const rows = interfaces.map(({ name, link, ports = [], addresses }) => [
+    name,
+    link,
+    ports.join(' ') || '-',
+    addresses.join(' ') || '-',
+  ])
+  return table(['NAME', 'LINK', 'PORTS', 'ADDRESSES'], rows)
 }
 
 function interfaceTable(interfaces: readonly BridgeableInterface[]): string {

@@ -10,15 +10,18 @@ import { cidr, formatCidr, formatIpv4, parseIpv4, type Cidr } from '../wire/ipv4
 import type { Option, Parsed } from './options.js'
 import { parseChoice } from './values.js'
 
-const MODES = ['shared', 'host', 'bridged'] as const
+export const MODES = ['shared', 'host', 'bridged'] as const
 
 export const VMNET_OPTIONS: Record<string, Option> = {
   mode: {
     value: 'MODE',
-    help: 'of --uplink vmnet: shared (NAT, the Mac is the gateway), host (the Mac alone), bridged (the LAN)',
-    fallback: 'shared',
+    help: 'of vmnet and of the TAP: shared (NAT, this host is the gateway), host (this host alone), bridged (the LAN)',
+    fallback: 'shared with vmnet, host with a TAP',
   },
-  interface: { value: 'NAME', help: 'what to bridge, such as en0; `vmbridge interfaces` lists them' },
+  interface: {
+    value: 'NAME',
+    help: 'what to bridge, en0 of a Mac or the bridge br0 of Linux; `vmbridge interfaces` lists them',
+  },
   'dhcp-end': {
     value: 'IP',
     help: 'shared and host: where DHCP ends, from the address behind the gateway on; the rest is static',
@@ -39,6 +42,8 @@ export const VMNET_OPTIONS: Record<string, Option> = {
   'dhcp-on-lan': { help: 'bridged: lease addresses of the LAN to the VMs, in place of its own DHCP server' },
 }
 
+/** Those that a TAP has as well. */
+const OF_TAP = ['mode', 'interface', 'dhcp-on-lan']
 /** Options that the other uplinks do not have. */
 const NAMES = Object.keys(VMNET_OPTIONS)
 /** What each mode has no use for, with the reason. */
@@ -62,22 +67,33 @@ const FOREIGN: Record<VmnetChoice['mode'], Record<string, string>> = {
   },
 }
 
-/** @throws UsageError when an option of vmnet was given to another uplink */
+/** @throws UsageError when an option of vmnet was given to another uplink; some of them a TAP has, too */
 export function refuseVmnetOptions({ get, has }: Parsed, uplink: string): void {
-  const given = NAMES.find(name => get(name) !== undefined || has(name))
+  const isTap = /^(auto|tap(:.*)?)$/.test(uplink)
+  const given = NAMES.find(
+    name => (get(name) !== undefined || has(name)) && !(isTap && OF_TAP.includes(name)),
+  )
   if (given === undefined) return
   const where = uplink === 'auto' ? 'without --uplink vmnet' : `with --uplink ${uplink}`
-  throw new UsageError(`--${given} is of no use ${where}`, '--uplink vmnet')
+  throw new UsageError(
+    `--${given} is of no use ${where}`,
+    OF_TAP.includes(given) ? '--uplink vmnet (macOS) or --uplink tap (Linux)' : '--uplink vmnet',
+  )
+}
+
+/** @throws UsageError when an option was given that the mode has no use for, with the reason */
+export function refuseForeign({ get, has }: Parsed, mode: string, foreign: Record<string, string>): void {
+  for (const [name, why] of Object.entries(foreign)) {
+    if (get(name) !== undefined || has(name))
+      throw new UsageError(`--${name} with --mode ${mode}: ${why}`, 'leave one of them out')
+  }
 }
 
 /** @throws UsageError by the rules of vmnet: Apple's headers, and the contract that the tests hold */
 export function parseVmnet(parsed: Parsed, gateway: Cidr): VmnetChoice {
   const { get, has } = parsed
   const mode = parseChoice('mode', get('mode') ?? 'shared', MODES)
-  for (const [name, why] of Object.entries(FOREIGN[mode])) {
-    if (get(name) !== undefined || has(name))
-      throw new UsageError(`--${name} with --mode ${mode}: ${why}`, 'leave one of them out')
-  }
+  refuseForeign(parsed, mode, FOREIGN[mode])
   const name = get('interface')
   if (mode === 'bridged' && name === undefined)
     throw new UsageError('--mode bridged needs --interface', 'vmbridge interfaces')

@@ -17,7 +17,7 @@ import { Run } from '../switch/run.js'
 import { Switch, type Clock } from '../switch/switch.js'
 import { NoUplink } from '../uplink/none.js'
 import { openUplink } from '../uplink/select.js'
-import type { Uplink } from '../uplink/uplink.js'
+import { isBridged, type Uplink } from '../uplink/uplink.js'
 import { AnswerSegment } from './answer-segment.js'
 import { DhcpSegment } from './dhcp-segment.js'
 import { SegmentInspector } from './inspector.js'
@@ -134,7 +134,7 @@ export class Network {
           log,
         })
         await this.#dhcp.start()
-        if (uplink.kind === 'vmnet' && uplink.mode === 'bridged') this.#warnOfLan(uplink.interface ?? '')
+        if (isBridged(uplink)) this.#warnOfLan(uplink.interface ?? '')
       }
       if (this.settings.answers) {
         this.#dhcp = new AnswerSegment({

@@ -7,7 +7,7 @@ import { ROUTER } from '../dhcp/options.js'
 import type { StandingReservation } from '../dhcp/reservations.js'
 import type { LogFormat, LogLevel } from '../log.js'
 import type { SocketRights } from '../ports/claim.js'
-import type { UplinkChoice } from '../uplink/uplink.js'
+import { isBridged, type UplinkChoice } from '../uplink/uplink.js'
 import type { Cidr, Ipv4Range } from '../wire/ipv4.js'
 import type { User } from './privileges.js'
 
@@ -65,8 +65,8 @@ export function takenAddresses({ gateway, dhcp }: Pick<NetworkSettings, 'gateway
 /** Whether the network has a gateway and a DHCP server of its own: a LAN, or one whose subnet macOS picks. */
 export function servesItself(settings: NetworkSettings): boolean {
   const { uplink } = settings
-  if (uplink.kind !== 'vmnet' || answersDhcp(settings)) return false
-  return uplink.mode === 'bridged' || uplink.subnet === 'macos'
+  if (answersDhcp(settings)) return false
+  return isBridged(uplink) || (uplink.kind === 'vmnet' && uplink.subnet === 'macos')
 }
 
 export interface DemandSettings {

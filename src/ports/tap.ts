@@ -12,14 +12,16 @@ export interface Tap {
   name: string
   /** The address of the station behind it: the host, or the namespace it stands in. */
   mac: Uint8Array
+  /** Bytes of an IP packet: as asked for, or of the bridge that it has joined. */
+  mtu: number
 }
 
 /** IFNAMSIZ less its closing NUL. */
 const MAX_NAME = 15
 
 /**
- * @throws BridgeError ERR_TAP_NAME, ERR_TAP_UNSUPPORTED, ERR_TAP_PERMISSION, ERR_TAP_IN_USE, ERR_NETNS or
- *   ERR_TAP, with a hint
+ * @throws BridgeError ERR_TAP_NAME, ERR_TAP_UNSUPPORTED, ERR_TAP_PERMISSION, ERR_TAP_IN_USE, ERR_NETNS, ERR_BRIDGE
+ *   or ERR_TAP, with a hint
  */
 export function openTap(options: TapOptions): Tap {
   if (!/^(?!\.{1,2}$)[^\s/:]+$/.test(options.name) || Buffer.byteLength(options.name) > MAX_NAME) {
@@ -37,7 +39,7 @@ export function openTap(options: TapOptions): Tap {
   }
 }
 
-function explain({ name, netns }: TapOptions, error: unknown): BridgeError {
+function explain({ name, netns, bridge }: TapOptions, error: unknown): BridgeError {
   const reason = error instanceof Error ? error.message : String(error)
   if (reason.startsWith('enter the network namespace')) {
     return hasCode(error, 'ENOENT')
@@ -49,6 +51,21 @@ function explain({ name, netns }: TapOptions, error: unknown): BridgeError {
           hint: 'start it as root',
           cause: error,
         })
+  }
+  if (
+    reason.startsWith('find the bridge') ||
+    (bridge !== undefined && Buffer.byteLength(bridge) > MAX_NAME)
+  ) {
+    return new BridgeError('ERR_BRIDGE', `there is no bridge ${bridge}`, {
+      hint: `see what there is: vmbridge interfaces; or make it: ip link add ${bridge} type bridge && ip link set ${bridge} up, and give it a way to the LAN (what eth0 has of addresses moves to ${bridge}): ip link set eth0 master ${bridge}`,
+      cause: error,
+    })
+  }
+  if (hasCode(error, 'ENOTSUP') && reason.startsWith('join the bridge')) {
+    return new BridgeError('ERR_BRIDGE', `${bridge} is no bridge`, {
+      hint: `make one, and put ${bridge} into it (its addresses move to the bridge): ip link add br0 type bridge && ip link set br0 up && ip link set ${bridge} master br0; then --interface br0`,
+      cause: error,
+    })
   }
   if (hasCode(error, 'EPERM') || hasCode(error, 'EACCES')) {
     return new BridgeError('ERR_TAP_PERMISSION', 'making a TAP needs root (CAP_NET_ADMIN)', {

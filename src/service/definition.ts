@@ -39,7 +39,7 @@ export interface ServiceDefinition {
 }
 
 /** Those that say where a service's own things are: another daemon, or `status`, would look elsewhere. */
-const OWN_OPTIONS = ['socket', 'control', 'pidfile', 'state-dir', 'log-file', 'uplink', 'interface', 'user']
+const OWN_OPTIONS = ['socket', 'control', 'pidfile', 'state-dir', 'log-file', 'uplink', 'user']
 
 const HINT = 'vmbridge service --help'
 
@@ -52,7 +52,7 @@ export function checkChoice({ prefix, bridged, options }: ServiceChoice, platfor
     if (platform !== 'darwin') {
       throw new UsageError(
         '--bridged needs vmnet.framework, which only macOS has',
-        'vmbridge service install, and put its TAP into a bridge of the host',
+        'vmbridge service install -- --mode bridged --interface br0, a bridge of this host',
       )
     }
     // It becomes part of file names and of launchd's label.
@@ -64,7 +64,8 @@ export function checkChoice({ prefix, bridged, options }: ServiceChoice, platfor
     if (/\p{Cc}/u.test(option))
       throw new UsageError(`${JSON.stringify(option)}: no option of a service has a control character`, HINT)
     const name = /^--([^=]+)/.exec(option)?.[1]
-    if (name !== undefined && OWN_OPTIONS.includes(name))
+    // On a Mac the network that is bridged is a service of its own.
+    if (name !== undefined && (OWN_OPTIONS.includes(name) || (name === 'interface' && platform === 'darwin')))
       throw new UsageError(`--${name} is the service's own: it has a fixed place`, HINT)
   }
   const config = lastValue(options, 'config')

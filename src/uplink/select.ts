@@ -4,10 +4,12 @@
 
 import { BridgeError } from '../errors.js'
 import type { Cidr } from '../wire/ipv4.js'
+import { removeDeadNats } from './nat.js'
 import { NoUplink } from './none.js'
+import { SharedUplink } from './shared.js'
 import { SocketUplink } from './socket.js'
 import { TapUplink } from './tap.js'
-import type { Uplink, UplinkChoice, UplinkContext, VmnetChoice } from './uplink.js'
+import type { TapChoice, Uplink, UplinkChoice, UplinkContext } from './uplink.js'
 import { VmnetUplink } from './vmnet.js'
 
 /** What a system or a user may lack, so that `auto` does without. Any other failure is one. */
@@ -30,22 +32,34 @@ export async function openUplink(
     case 'socket':
       return new SocketUplink(context, choice.path)
     case 'tap':
-      return new TapUplink(context, { gateway, ...(choice.name === undefined ? {} : { name: choice.name }) })
+      return openTapUplink(choice, gateway, context)
     case 'vmnet':
       return VmnetUplink.start(context, { choice, gateway })
     case 'auto':
-      return hostOrNone(choice.vmnet, gateway, context)
+      return hostOrNone(choice, gateway, context)
   }
 }
 
+async function openTapUplink(
+  { name, mode, interface: bridge }: Omit<TapChoice, 'kind'>,
+  gateway: Cidr,
+  context: UplinkContext,
+): Promise<Uplink> {
+  if (mode === 'shared') return SharedUplink.start(context, { name, gateway })
+  const isBridged = mode === 'bridged'
+  const uplink = new TapUplink(context, { name, gateway, bridge: isBridged ? bridge : undefined })
+  await removeDeadNats(isBridged ? undefined : gateway, context.log)
+  return uplink
+}
+
 async function hostOrNone(
-  vmnet: VmnetChoice | undefined,
+  { vmnet, mode }: Extract<UplinkChoice, { kind: 'auto' }>,
   gateway: Cidr,
   context: UplinkContext,
 ): Promise<Uplink> {
   try {
     return vmnet === undefined
-      ? new TapUplink(context, { gateway })
+      ? await openTapUplink(mode === undefined ? {} : { mode }, gateway, context)
       : await VmnetUplink.start(context, { choice: vmnet, gateway })
   } catch (error) {
     if (!(error instanceof BridgeError) || !LACKS.has(error.code)) throw error

@@ -53,9 +53,17 @@ export interface VmnetChoice {
   appleDhcp: 'on' | 'off' | 'unheard'
 }
 
+/** Whether the network is the LAN that it is bridged to. */
+export function isBridged(uplink: UplinkChoice): uplink is (TapChoice | VmnetChoice) & { mode: 'bridged' } {
+  return (uplink.kind === 'tap' || uplink.kind === 'vmnet') && uplink.mode === 'bridged'
+}
+
 export interface UplinkStatus {
   kind: 'none' | 'tap' | 'socket' | 'vmnet'
-  /** The device or the path behind it; of vmnet the mode, and the interface that is bridged. */
+  /**
+   * The device or the path behind it, of a device its mode as well unless that is `host`; of vmnet the mode, and the
+   * interface that is bridged.
+   */
   name?: string
   state: 'up' | 'down'
   /** Why it is down, or what it lacks. */

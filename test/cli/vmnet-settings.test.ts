@@ -142,7 +142,7 @@ const REFUSALS: [string[], RegExp][] = [
   [[...HOST, '--no-dhcp', '--vmnet-dhcp', 'on', '--network-id', UUID], /does not serve/],
   [['--uplink', 'none', '--mode', 'shared'], /--mode is of no use with --uplink none/],
   [['--isolate'], /--isolate is of no use without --uplink vmnet/],
-  [['--uplink', 'tap:x', '--dhcp-on-lan'], /--dhcp-on-lan is of no use/],
+  [['--uplink', 'tap:x', '--dhcp-on-lan'], /only --mode bridged has a LAN/],
   [['--uplink', 'vmnet:x'], /vmnet:x is not/],
   [['--user', 'root'], /is root/],
   [['--user', '0'], /is root/],

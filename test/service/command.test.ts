@@ -64,9 +64,11 @@ t.test('a prefix is a plain path', async t => {
 })
 
 t.test("the places and the user are the service's own", async t => {
-  for (const name of ['socket', 'control', 'pidfile', 'state-dir', 'log-file', 'uplink', 'interface', 'user'])
+  for (const name of ['socket', 'control', 'pidfile', 'state-dir', 'log-file', 'uplink', 'user'])
     for (const options of [[`--${name}`, 'x'], [`--${name}=x`]])
       t.throws(() => checkChoice({ ...choice, options }, 'linux'), { code: 'ERR_USAGE' }, options[0])
+  t.throws(() => checkChoice({ ...choice, options: ['--interface', 'en1'] }, 'darwin'), { code: 'ERR_USAGE' })
+  t.doesNotThrow(() => checkChoice({ ...choice, options: ['--mode', 'bridged', '--interface=br0'] }, 'linux'))
 })
 
 t.test('a service of a file: by an absolute path, and its networks are those of the file alone', async t => {
@@ -121,6 +123,17 @@ t.test('no option can hold more than a word of the definition', async t => {
       JSON.stringify(option),
     )
   t.doesNotThrow(() => checkChoice({ ...choice, options: ['--domain', 'a b;\u00e9 "\''] }, 'linux'))
+})
+
+t.test('a unit whose networks are in a file may be a router, and reads the file again', async t => {
+  const unit = (...options: string[]) => renderUnit(linuxDefinition({ ...choice, options }))
+  for (const lines of [unit('--config', '/etc/vmbridge.yaml'), unit('--mode', 'shared')])
+    t.match(lines, /^AmbientCapabilities=CAP_NET_ADMIN CAP_NET_BIND_SERVICE$/m)
+  t.match(
+    unit('--config', '/etc/vmbridge.yaml'),
+    /^ExecStart=.*\n(#.*\n)?ExecReload=\/bin\/kill -HUP \$MAINPID$/m,
+  )
+  t.notMatch(unit('--mode', 'host'), /ExecReload|CAP_NET_BIND_SERVICE/)
 })
 
 t.test('in the unit, words of the command line stay words, and the group follows the option', async t => {
