@@ -318,30 +318,39 @@ t.test('network and networks on the command line', async t => {
     t.match(await vmbridge(wrong), { status: 2, stderr: /^vmbridge: .*\n {2}try: / }, wrong.join(' '))
 })
 
-t.test('on the host there is a device for each, which goes with it', { skip: requires(['tap']) }, async t => {
-  const host = await NetNs.create()
-  t.teardown(() => host.delete())
-  const { daemon, control } = await scene(t, { netns: host })
-  const links = async (): Promise<string> => host.sh('ip', '-o', '-4', 'address')
-  const before = await links()
-  const { network } = await control.ensureNetwork({ gateway: '10.9.0.1/24', mode: 'host' })
-  t.match(await links(), /10\.9\.0\.1\/24/)
-  await t.rejects(control.ensureNetwork({ gateway: '127.0.0.2/8', mode: 'host' }), {
-    code: 'ERR_SUBNET_IN_USE',
-    message: '127.0.0.2/8 overlaps 127.0.0.1/8 of lo',
-  })
-  await host.sh('ip', 'link', 'add', 'br7', 'type', 'bridge')
-  await host.sh('ip', 'address', 'add', '10.7.0.9/16', 'dev', 'br7')
-  await host.sh('ip', 'link', 'set', 'br7', 'up')
-  await t.rejects(control.ensureNetwork({ gateway: '10.7.1.1/24', mode: 'host' }), {
-    code: 'ERR_SUBNET_IN_USE',
-    message: '10.7.1.1/24 overlaps 10.7.0.9/16 of br7',
-  })
-  await host.sh('ip', 'link', 'delete', 'br7')
-  await (await Station.plug(t, daemon, socketOf(network))).close()
-  await daemon.waitForLog(isDown(network.name))
-  t.equal(await links(), before)
-})
+t.test(
+  'on the host there is a device for each, which goes with it',
+  { skip: requires(['tap', 'nft']) },
+  async t => {
+    const host = await NetNs.create()
+    t.teardown(() => host.delete())
+    const { daemon, control } = await scene(t, { netns: host })
+    const links = async (): Promise<string> => {
+      const addresses = await host.sh('ip', '-o', '-4', 'address')
+      const tables = await host.sh('nft', 'list', 'tables')
+      return `${addresses}nat: ${tables}forwarding: ${await host.sh('cat', '/proc/sys/net/ipv4/ip_forward')}`
+    }
+    const before = await links()
+    const { network } = await control.ensureNetwork({ gateway: '10.9.0.1/24' })
+    t.match(await links(), /10\.9\.0\.1\/24/)
+    t.match(await links(), /nat: table ip vmbridge_10_9_0_0_24\nforwarding: 1/)
+    await t.rejects(control.ensureNetwork({ gateway: '127.0.0.2/8', mode: 'host' }), {
+      code: 'ERR_SUBNET_IN_USE',
+      message: '127.0.0.2/8 overlaps 127.0.0.1/8 of lo',
+    })
+    await host.sh('ip', 'link', 'add', 'br7', 'type', 'bridge')
+    await host.sh('ip', 'address', 'add', '10.7.0.9/16', 'dev', 'br7')
+    await host.sh('ip', 'link', 'set', 'br7', 'up')
+    await t.rejects(control.ensureNetwork({ gateway: '10.7.1.1/24', mode: 'host' }), {
+      code: 'ERR_SUBNET_IN_USE',
+      message: '10.7.1.1/24 overlaps 10.7.0.9/16 of br7',
+    })
+    await host.sh('ip', 'link', 'delete', 'br7')
+    await (await Station.plug(t, daemon, socketOf(network))).close()
+    await daemon.waitForLog(isDown(network.name))
+    t.equal(await links(), before)
+  },
+)
 
 function openFiles({ pid }: Daemon): number {
   return readdirSync(`/proc/${pid}/fd`).length

@@ -169,7 +169,7 @@ t.test('clusters of talosctl', { skip: requires(TALOS_LAB) }, async t => {
     }
     const state = async () => ({
       descriptors: descriptors(),
-      traces: (await host.traces()).map(withoutNumbers),
+      traces: (await host.traces()).map(withoutNumbers).sort(),
     })
     // The first rounds fill what is filled once.
     for (let i = 0; i < 3; i++) await round()

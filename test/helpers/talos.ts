@@ -182,7 +182,11 @@ export class TalosHost {
     const files = [this.clusters, this.daemon.directory].flatMap(folder =>
       existsSync(folder) ? (readdirSync(folder, { recursive: true }) as string[]) : [],
     )
+    const rules = (await this.netns.sh('nft', 'list', 'tables')).split('\n').filter(Boolean)
+    const forwarding = (await this.netns.sh('cat', '/proc/sys/net/ipv4/ip_forward')).trim()
     return [
+      `forwarding ${forwarding}`,
+      ...rules,
       ...(await this.interfaces()).map(name => `interface ${name}`),
       ...others.map(pid => `process ${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'latin1').slice(0, 80)}`),
       ...networks.map(({ name }) => `network ${name}`),

@@ -264,7 +264,7 @@ t.test(
     const late = ['--state-dir', daemon.stateDir, '--gateway', '10.5.0.1/24']
     const second = await refused(t, around, [], ...late)
     t.equal(second.status, 1)
-    t.match(second.stderr, /keeps its leases in/)
+    t.match(second.stderr, /keeps its state in/)
     t.strictSame(await around.left(), ['vmbridge0'])
   },
 )
