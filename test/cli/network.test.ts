@@ -33,3 +33,11 @@ t.test(
     t.match(await vmbridge(['route-check', '10.5.0.8/29', '--network', 'lab']), { status: 2, stdout: '' })
   },
 )
+
+t.test('a gateway that no host can be is wrong usage, before a daemon is asked', async t => {
+  const control = join(scratch(t), 'c')
+  const add = (gateway: string) => vmbridge(['network', 'add', gateway, '--control', control])
+  for (const gateway of ['0.0.0.1/8', '224.0.0.1/24', '240.0.0.1/8', '255.255.255.1/24'])
+    t.match(await add(gateway), { status: 2, stderr: /no address that a host can have\n {2}try: vmbridge / })
+  for (const gateway of ['1.0.0.1/8', '223.255.255.1/24']) t.equal((await add(gateway)).status, 3, gateway)
+})
