@@ -20,7 +20,11 @@ export const DAEMON_OPTIONS: Record<string, Option> = {
 
 export const ASK_OPTIONS: Record<string, Option> = {
   ...DAEMON_OPTIONS,
-  network: { value: 'NAME', help: 'which network of the daemon is meant', fallback: 'the only one' },
+  network: {
+    value: 'NAME',
+    help: 'which network of the daemon is meant',
+    fallback: 'the only one; all, to be shown',
+  },
 }
 
 /**
@@ -54,6 +58,38 @@ async function networkOf(daemon: ControlClient, socket: string): Promise<string 
   return networks.find(({ sockets }) => sockets.includes(socket))?.name
 }
 
+/**
+ * What `ask` finds out about the network meant, or about the only one. Where none is meant and there are several, or
+ * none: about each that has a DHCP server, and `isOne` is false. One may go between two questions.
+ */
+export async function ofNetworks<T>(
+  daemon: ControlClient,
+  network: string | undefined,
+  ask: (network: string | undefined) => Promise<T>,
+): Promise<{ isOne: boolean; lists: T[] }> {
+  try {
+    return { isOne: true, lists: [await ask(network)] }
+  } catch (error) {
+    const isOpen =
+      error instanceof BridgeError && ['ERR_WHICH_NETWORK', 'ERR_NO_NETWORK'].includes(error.code)
+    if (network !== undefined || !isOpen) throw error
+  }
+  const lists: T[] = []
+  for (const { name } of (await daemon.status()).networks) {
+    try {
+      lists.push(await ask(name))
+    } catch (error) {
+      if (!isWithout(error)) throw error
+    }
+  }
+  return { isOne: false, lists }
+}
+
+/** Of a question about a network: that it has no DHCP server, or is gone. */
+function isWithout(error: unknown): boolean {
+  return error instanceof BridgeError && ['ERR_NO_DHCP', 'ERR_NO_NETWORK'].includes(error.code)
+}
+
 /** A network without a DHCP server has none, and one may go between two questions. */
 export async function reservationsOf(
   daemon: ControlClient,
@@ -62,8 +98,7 @@ export async function reservationsOf(
   try {
     return await daemon.reservations(network)
   } catch (error) {
-    if (error instanceof BridgeError && ['ERR_NO_DHCP', 'ERR_NO_NETWORK'].includes(error.code))
-      return { reservations: [] }
+    if (isWithout(error)) return { reservations: [] }
     throw error
   }
 }

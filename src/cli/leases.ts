@@ -2,12 +2,12 @@
  * `vmbridge leases`: who has which address until when, and an end to that for one of them.
  */
 
-import type { LeaseStatus } from '../control/api.js'
+import type { LeaseList, LeaseStatus } from '../control/api.js'
 import { UsageError } from '../errors.js'
 import { printable } from '../printable.js'
 import { parseIpv4 } from '../wire/ipv4.js'
 import { parseMac } from '../wire/mac.js'
-import { ASK_OPTIONS, askDaemon, print, printJson } from './ask.js'
+import { ASK_OPTIONS, askDaemon, ofNetworks, print, printJson } from './ask.js'
 import type { Command, Parsed } from './options.js'
 import { table } from './table.js'
 import { when } from './words.js'
@@ -36,8 +36,9 @@ export function run(parsed: Parsed): Promise<number> {
   if (verb === 'list') {
     if (which !== undefined) throw new UsageError(`leases list takes no operand, but got "${which}"`, HINT)
     return askDaemon(parsed, async (daemon, network) => {
-      const list = await daemon.leases(network)
-      await (isJson ? printJson(list) : print(leaseTable(list.leases, Date.now())))
+      const { isOne, lists } = await ofNetworks(daemon, network, name => daemon.leases(name))
+      if (isJson) await printJson(isOne ? lists[0] : { networks: lists })
+      else await print(isOne ? leaseTable(lists[0]!.leases, Date.now()) : leasesByNetwork(lists, Date.now()))
       return 0
     })
   }
@@ -57,17 +58,24 @@ export function run(parsed: Parsed): Promise<number> {
 
 /** As of `now`, in ms since the epoch. */
 export function leaseTable(leases: readonly LeaseStatus[], now: number): string {
-  const rows = leases.map(({ ip, mac, clientId, hostname, port, state, expires }) => [
-    ip,
-    mac,
-    hostname ?? '-',
-    port ?? '-',
-    state,
-    when(expires, now),
-    clientId ?? '-',
-  ])
-  // Last, for it may be long; a client that sends none is known by its MAC.
-  return printable(table(['IP', 'MAC', 'HOSTNAME', 'PORT', 'STATE', 'EXPIRES', 'CLIENT ID'], rows))
+  return printable(
+    table(
+      HEAD,
+      leases.map(lease => rowOf(lease, now)),
+    ),
+  )
+}
+
+function leasesByNetwork(lists: readonly LeaseList[], now: number): string {
+  const rows = lists.flatMap(({ network, leases }) => leases.map(lease => [network, ...rowOf(lease, now)]))
+  return printable(table(['NETWORK', ...HEAD], rows))
+}
+
+/** The client ID is last, for it may be long; a client that sends none is known by its MAC. */
+const HEAD = ['IP', 'MAC', 'HOSTNAME', 'PORT', 'STATE', 'EXPIRES', 'CLIENT ID']
+
+function rowOf({ ip, mac, clientId, hostname, port, state, expires }: LeaseStatus, now: number): string[] {
+  return [ip, mac, hostname ?? '-', port ?? '-', state, when(expires, now), clientId ?? '-']
 }
 
 function releasedLine({ ip, mac, hostname, state }: LeaseStatus): string {

@@ -18,6 +18,7 @@ export const command: Command = {
     name: { value: 'NAME', help: 'add: what it is called', fallback: 'made of the gateway: 10.5.0.1-24' },
     mode: {
       value: 'MODE',
+      isFlagOnly: true, // VMBRIDGE_MODE and VMBRIDGE_MTU are the daemon's
       help: 'add: shared (the host is the gateway), host (the host alone), none (VMs among themselves)',
       fallback: 'shared',
     },
@@ -26,9 +27,9 @@ export const command: Command = {
       help: 'add: pool (leases a range), answer (only what is reserved), passthrough (another server)',
       fallback: 'pool',
     },
-    mtu: { value: 'N', help: 'add: bytes of an IP packet', fallback: '1500' },
+    mtu: { value: 'N', isFlagOnly: true, help: 'add: bytes of an IP packet', fallback: '1500' },
     wait: { value: 'TIME', help: 'add: how long to wait for the first VM', fallback: '10m' },
-    force: { help: 'remove: cut off the VMs that are plugged in' },
+    force: { isFlagOnly: true, help: 'remove: cut off the VMs that are plugged in' },
     ...DAEMON_OPTIONS,
     json: { help: 'print everything as JSON' },
   },

@@ -23,7 +23,7 @@ export const command: Command = {
 export function run(parsed: Parsed): Promise<number> {
   const { has, operands } = parsed
   if (operands.length > 0)
-    throw new UsageError(`networks takes no operand, but got "${operands[0]}"`, 'vmbridge network --help')
+    throw new UsageError(`networks takes no operand, but got "${operands[0]}"`, 'vmbridge networks --help')
   return askDaemon(parsed, async daemon => {
     const list = await daemon.networks()
     await (has('json') ? printJson(list) : print(render(list.networks, Date.now())))

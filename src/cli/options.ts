@@ -15,6 +15,8 @@ export interface Option {
   separator?: string
   /** The environment may name several, for a command that takes them all; this one takes the first. */
   environmentList?: boolean
+  /** The environment does not count: under its name it has another command's, or what only a person should say. */
+  isFlagOnly?: true
   help: string
   /** The default, in words; the command fills it in. */
   fallback?: string
@@ -75,11 +77,13 @@ export function parseCommand(
   if (values['help'] === true) return undefined
   const rest = args.slice(cut)
   const operands = [...parsed.positionals, ...(rest[0] === '--' ? rest.slice(1) : rest)]
+  const fromEnv = (name: string): string | undefined =>
+    command.options[name]?.isFlagOnly ? undefined : env[environmentName(name)]
   const all = (name: string): string[] => {
     const given = values[name]
     if (Array.isArray(given)) return given.map(String)
     if (typeof given === 'string') return [given]
-    const fromEnvironment = env[environmentName(name)]
+    const fromEnvironment = fromEnv(name)
     if (fromEnvironment === undefined || fromEnvironment === '') return []
     const { multiple, environmentList, separator = ',' } = command.options[name] ?? {}
     return multiple || environmentList ? fromEnvironment.split(separator) : [fromEnvironment]
@@ -87,7 +91,7 @@ export function parseCommand(
   return {
     get: name => all(name)[0],
     all,
-    has: name => values[name] === true || /^(1|true|yes)$/.test(env[environmentName(name)] ?? ''),
+    has: name => values[name] === true || /^(1|true|yes)$/.test(fromEnv(name) ?? ''),
     operands,
   }
 }
@@ -109,7 +113,8 @@ export function helpOf(command: Command): string {
   const rows = Object.entries({ ...command.options, help: HELP }).map(([name, option]) => {
     const flag = `--${name}${option.value === undefined ? '' : ` ${option.value}`}${option.multiple === true ? '...' : ''}`
     const fallback = option.fallback === undefined ? '' : ` (default: ${option.fallback})`
-    return [name === 'help' ? '-h, --help' : flag, `${option.help}${fallback}`] as const
+    const flagOnly = option.isFlagOnly ? '; not from the environment' : ''
+    return [name === 'help' ? '-h, --help' : flag, `${option.help}${flagOnly}${fallback}`] as const
   })
   const width = Math.min(WIDEST_FLAG, Math.max(...rows.map(([flag]) => flag.length)))
   const wide = `\n${' '.repeat(width + 4)}`

@@ -2,11 +2,11 @@
  * `vmbridge reservations`: addresses that the DHCP server keeps for one client each.
  */
 
-import type { ReservationRecord } from '../control/api.js'
+import type { ReservationList, ReservationRecord } from '../control/api.js'
 import { UsageError } from '../errors.js'
 import { printable } from '../printable.js'
 import { parseIpv4 } from '../wire/ipv4.js'
-import { ASK_OPTIONS, askDaemon, print, printJson } from './ask.js'
+import { ASK_OPTIONS, askDaemon, ofNetworks, print, printJson } from './ask.js'
 import { environmentName, type Command, type Parsed } from './options.js'
 import { table } from './table.js'
 import { parseClientId, parseClientMac, parseLabel } from './values.js'
@@ -61,8 +61,9 @@ export function run(parsed: Parsed): Promise<number> {
         throw new UsageError(`reservations list takes no operand, but got "${operands[0]}"`, HINT)
       refuseAddOptions(verb, parsed)
       return askDaemon(parsed, async (daemon, network) => {
-        const list = await daemon.reservations(network)
-        await (isJson ? printJson(list) : print(reservationTable(list.reservations)))
+        const { isOne, lists } = await ofNetworks(daemon, network, name => daemon.reservations(name))
+        if (isJson) await printJson(isOne ? lists[0] : { networks: lists })
+        else await print(reservationTable(lists, isOne))
         return 0
       })
     case 'add': {
@@ -133,14 +134,19 @@ function clientOf({ mac, clientId, name }: ReservationRecord): string {
   return mac ?? (clientId === undefined ? `the client called ${name}` : `client ID ${clientId}`)
 }
 
-function reservationTable(reservations: readonly ReservationRecord[]): string {
-  const rows = reservations.map(({ ip, mac, clientId, name, hostname, options }) => [
-    ip,
-    mac ?? '-',
-    name ?? '-',
-    hostname ?? '-',
-    clientId ?? '-',
-    options?.join(' ') ?? '-',
-  ])
-  return printable(table(['IP', 'MAC', 'NAME', 'HOSTNAME', 'CLIENT ID', 'OPTIONS'], rows))
+/** With a column for the network, unless one alone is meant. */
+function reservationTable(lists: readonly ReservationList[], isOne: boolean): string {
+  const rows = lists.flatMap(({ network, reservations }) =>
+    reservations.map(({ ip, mac, clientId, name, hostname, options }) => [
+      ...(isOne ? [] : [network]),
+      ip,
+      mac ?? '-',
+      name ?? '-',
+      hostname ?? '-',
+      clientId ?? '-',
+      options?.join(' ') ?? '-',
+    ]),
+  )
+  const head = ['IP', 'MAC', 'NAME', 'HOSTNAME', 'CLIENT ID', 'OPTIONS']
+  return printable(table(isOne ? head : ['NETWORK', ...head], rows))
 }

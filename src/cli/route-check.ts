@@ -10,7 +10,7 @@ import { printable } from '../printable.js'
 import { holdersOf, vipPool, type Cluster, type Holder } from '../talos/cluster.js'
 import { betterRoute, parseRoute, swallowed } from '../talos/route.js'
 import { formatCidr, formatIpv4, parseCidr, parseIpv4, type Cidr, type Ipv4Range } from '../wire/ipv4.js'
-import { ASK_OPTIONS, askDaemon, print, printJson, reservationsOf } from './ask.js'
+import { askDaemon, DAEMON_OPTIONS, print, printJson, reservationsOf } from './ask.js'
 import { CLUSTER_OPTIONS, readCluster } from './cluster-options.js'
 import type { Command, Parsed } from './options.js'
 import { table } from './table.js'
@@ -20,7 +20,7 @@ export const command: Command = {
   operands: 'CIDR',
   summary:
     'Says which stations, gateways and API servers a static route to VIPs would swallow. Changes nothing.',
-  options: { ...CLUSTER_OPTIONS, ...ASK_OPTIONS, json: { help: 'print everything as JSON' } },
+  options: { ...CLUSTER_OPTIONS, ...DAEMON_OPTIONS, json: { help: 'print everything as JSON' } },
   examples: [
     ['vmbridge route-check 10.5.0.10/28', 'swallows the gateway and the nodes: that is 10.5.0.0/28; exits 1'],
     ['vmbridge route-check 10.5.0.8/29 --workers 2', 'swallows nobody; exits 0'],

@@ -59,14 +59,23 @@ export function dhcpOf(
     })
   }
   const network = networks.find(({ settings }) => name === undefined || settings.name === name)
+  if (networks.length === 0) {
+    throw new BridgeError('ERR_NO_NETWORK', 'the daemon has no network', {
+      hint: 'vmbridge network add 10.7.0.1/24',
+    })
+  }
   if (network === undefined) {
     throw new BridgeError('ERR_NO_NETWORK', 'there is no network of that name', { hint: `one of: ${names}` })
   }
   const { dhcp, reservations } = network
   if (dhcp === undefined || reservations === undefined) {
-    throw new BridgeError('ERR_NO_DHCP', `the network ${network.settings.name} has no DHCP server`, {
-      hint: 'start the daemon without --no-dhcp',
-    })
+    throw new BridgeError(
+      'ERR_NO_DHCP',
+      `the network ${network.settings.name} has no DHCP server (--no-dhcp, or dhcp: passthrough)`,
+      {
+        hint: 'vmbridge networks',
+      },
+    )
   }
   return new DhcpControl(network, dhcp, reservations, log)
 }

@@ -113,9 +113,57 @@ t.test('--socket asks for the network of that socket, and for no other', async t
     vmbridge(['leases', '--json', '--socket', join(folder, name), '--control', path])
   t.match(JSON.parse((await ask('two')).stdout), { network: 'two' })
   t.match(await ask('three'), { status: 3, stdout: '', stderr: /no daemon answers for \S+three\n/ })
-  const unsaid = await vmbridge(['leases', '--control', path])
-  t.match(unsaid, { status: 1, stdout: '', stderr: 'there are several networks: one, two' })
 })
+
+t.test(
+  'without --network all networks are listed; which is meant is said where something changes',
+  async t => {
+    const { path, networks } = await serveDhcp(t, {}, ['one', 'two', 'three'])
+    Object.assign(networks[1]!, { dhcp: undefined })
+    const listed = await vmbridge(['leases', '--control', path])
+    t.match(listed, { status: 0, stderr: '' })
+    t.match(
+      listed.stdout,
+      /^ {2}NETWORK +IP +MAC +HOSTNAME +PORT +STATE +EXPIRES +CLIENT ID\n {2}one +192\.168\.105\.7 /,
+    )
+    t.match(listed.stdout, /\n {2}three +192\.168\.105\.8 /)
+    t.notMatch(listed.stdout, / two /, 'it has no DHCP server')
+    const json = await vmbridge(['leases', '--json', '--control', path])
+    const leases = [{ ...WEB, port: 'vm1' }, DB, GONE]
+    t.same(JSON.parse(json.stdout), {
+      networks: [
+        { network: 'one', leases },
+        { network: 'three', leases },
+      ],
+    })
+    t.match(await vmbridge(['leases', '--network', 'two', '--control', path]), {
+      status: 1,
+      stdout: '',
+      stderr: /two has no DHCP server/,
+    })
+    t.match(await vmbridge(['leases', '--network', 'four', '--control', path]), { status: 1, stdout: '' })
+    t.match(await vmbridge(['leases', 'release', WEB.ip, '--control', path]), {
+      status: 1,
+      stdout: '',
+      stderr: /there are several networks: one, two, three\n {2}try: --network one\n/,
+    })
+  },
+)
+
+t.test(
+  'a daemon without a network has no lease to show, and says so where one is to be released',
+  async t => {
+    const { path } = await serveDhcp(t, {}, [])
+    const listed = await vmbridge(['leases', '--control', path])
+    t.match(listed, { status: 0, stderr: '', stdout: /^ {2}NETWORK +IP .*\n$/ })
+    const json = await vmbridge(['leases', '--json', '--control', path])
+    t.same(JSON.parse(json.stdout), { networks: [] })
+    t.match(await vmbridge(['leases', 'release', WEB.ip, '--control', path]), {
+      status: 1,
+      stderr: 'vmbridge: the daemon has no network\n  try: vmbridge network add 10.7.0.1/24\n',
+    })
+  },
+)
 
 t.test('a user without the right to release is told so', { skip: requires(['root', 'linux']) }, async t => {
   const { path, leases } = await serveDhcp(t, { mode: 0o666 })

@@ -155,3 +155,36 @@ t.test('without a daemon: status 3 and the command that starts one', async t => 
     })
   }
 })
+
+t.test('without --network the reservations of all networks are listed', async t => {
+  const { path, networks } = await serveDhcp(t, {}, ['one', 'two', 'three'])
+  Object.assign(networks[1]!, { dhcp: undefined })
+  const run = (...args: string[]) => vmbridge(['reservations', ...args, '--control', path])
+  const add = ['add', '192.168.105.20', '--mac', '52:54:00:00:00:20']
+  t.match(await run(...add), {
+    status: 1,
+    stdout: '',
+    stderr: /several networks: .*\n {2}try: --network one\n/,
+  })
+  t.match(await run('remove', '192.168.105.20'), { status: 1, stderr: /try: --network one\n/ })
+  t.equal((await run(...add, '--network', 'three')).status, 0)
+  // Here they share one table.
+  t.strictSame(await run(), {
+    status: 0,
+    stdout: [
+      '  NETWORK  IP              MAC                NAME  HOSTNAME  CLIENT ID  OPTIONS',
+      '  one      192.168.105.20  52:54:00:00:00:20  -     -         -          -',
+      '  three    192.168.105.20  52:54:00:00:00:20  -     -         -          -',
+      '',
+    ].join('\n'),
+    stderr: '',
+  })
+  const reservations = [{ ip: '192.168.105.20', mac: '52:54:00:00:00:20' }]
+  t.same(JSON.parse((await run('--json')).stdout), {
+    networks: [
+      { network: 'one', reservations },
+      { network: 'three', reservations },
+    ],
+  })
+  t.same(JSON.parse((await run('--json', '--network', 'one')).stdout), { network: 'one', reservations })
+})

@@ -92,6 +92,6 @@ t.test('without a DHCP server there are no leases to show, and it says so', asyn
   for (const command of ['leases', 'reservations']) {
     const { status, stdout, stderr } = await vmbridge([command, '--control', daemon.control])
     t.same([status, stdout], [1, ''])
-    t.match(stderr, /the network default has no DHCP server\n {2}try: start the daemon without --no-dhcp\n/)
+    t.match(stderr, /the network default has no DHCP server \(.*--no-dhcp.*\)\n {2}try: vmbridge networks\n/)
   }
 })

@@ -3,6 +3,7 @@
  */
 
 import { CONTROL_NAME, ownPlace } from '../../config/paths.js'
+import type { NetworkSummary } from '../../control/api.js'
 import { printable } from '../../printable.js'
 import { formatCidr, parseCidr, type Cidr } from '../../wire/ipv4.js'
 import type { Wanted } from './check.js'
@@ -31,14 +32,12 @@ export function checkDaemon(
   const clash = networks.find(({ gateway }) => overlapsOther(gateway, subnet))
   if (clash !== undefined) {
     const what = `its network ${clash.name} has ${clash.gateway}, which overlaps ${subnetText(subnet)}`
-    return [
-      failed(
-        name,
-        what,
-        `talosctl cluster create qemu --cidr, with another subnet; or --gateway for ${clash.name}`,
-      ),
-    ]
+    return [failed(name, what, endOf(clash))]
   }
+  const same = networks.find(({ gateway }) => gateway === formatCidr(subnet))
+  const lack = same === undefined ? undefined : lackOf(same)
+  if (same !== undefined && lack !== undefined)
+    return [failed(name, `its network ${same.name} is ${same.gateway} already, and ${lack}`, endOf(same))]
   const owner = stat(path)?.uid
   // On Linux the service has CAP_NET_ADMIN and is nobody's in particular.
   if (platform === 'darwin' && owner !== undefined && owner !== ROOT) {
@@ -46,6 +45,20 @@ export function checkDaemon(
     return [warning(name, what, START)]
   }
   return [ok(name, `vmbridge ${version} answers at ${path}`)]
+}
+
+/** Why the VMs of a cluster cannot be in that network, which has the cluster's gateway; undefined where they can. */
+function lackOf({ kind, uplink, dhcp }: NetworkSummary): string | undefined {
+  if (uplink.kind === 'none') return 'has no uplink: this host is not in it, and talosctl waits in vain'
+  // What stands is taken as it is; one on demand is refused where it was made for something else.
+  if (kind === 'demand' && dhcp === 'pool') return 'leases a range, so the stand-ins are refused'
+  return undefined
+}
+
+function endOf({ name, kind }: NetworkSummary): string {
+  return kind === 'demand'
+    ? `sudo vmbridge network remove ${name}`
+    : `talosctl cluster create qemu --cidr, with another subnet; or --gateway for ${name}`
 }
 
 /** Whether a gateway's subnet has addresses in common with the cluster's without being the same. */

@@ -288,6 +288,33 @@ const FAULTS: Fault[] = [
     /--cidr/,
   ],
   [
+    'a network on demand overlaps',
+    mac => (mac.networks = [summary('10.5.0.129/25')]),
+    'failed',
+    'daemon',
+    /its network 10\.5\.0\.129-25 has 10\.5\.0\.129\/25, which overlaps/,
+    /^sudo vmbridge network remove 10\.5\.0\.129-25$/,
+  ],
+  [
+    "a network with the cluster's gateway was made by hand, and leases a range",
+    mac => (mac.networks = [summary('10.5.0.1/24', { dhcp: 'pool' })]),
+    'failed',
+    'daemon',
+    /its network 10\.5\.0\.1-24 is 10\.5\.0\.1\/24 already, and leases a range/,
+    /^sudo vmbridge network remove 10\.5\.0\.1-24$/,
+  ],
+  [
+    "a standing network with the cluster's gateway has no uplink",
+    mac =>
+      (mac.networks = [
+        summary('10.5.0.1/24', { name: 'lab', kind: 'standing', uplink: { kind: 'none', state: 'up' } }),
+      ]),
+    'failed',
+    'daemon',
+    /its network lab is 10\.5\.0\.1\/24 already, and has no uplink/,
+    /--cidr.*--gateway for lab$/,
+  ],
+  [
     'an interface of others in the subnet',
     mac => mac.interfaces.push({ name: 'utun4', cidr: '10.5.0.77/32' }),
     'failed',
