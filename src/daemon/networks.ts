@@ -26,6 +26,9 @@ const MOST_DEMANDED = 64
  */
 const LINGER = 1000
 
+/** VMs that are waited for at a time: who wants a network again and again without ever coming costs no more. */
+const MOST_AWAITED = 256
+
 export interface NetworksOptions {
   context: Omit<NetworkContext, 'onPorts'>
   log: Logger
@@ -291,13 +294,22 @@ export class Networks {
 
   /** One VM more is expected. */
   #await(entry: Demanded, { wait = DEFAULT_WAIT }: NetworkWanted): void {
+    this.#forgetLate(entry)
+    if (entry.awaited.length === MOST_AWAITED) entry.awaited.shift()
     entry.awaited.push(this.#now() + wait * 1000)
     this.#schedule(entry)
+  }
+
+  /** VMs that did not come in their time are waited for no more: who plugs in takes the place of none of them. */
+  #forgetLate(entry: Demanded): void {
+    const now = this.#now()
+    entry.awaited = entry.awaited.filter(until => until > now)
   }
 
   /** Called in the middle of whatever a VM does: only timers are set. */
   #portsChanged(entry: Demanded): void {
     const { size } = entry.network.vms.ports
+    this.#forgetLate(entry)
     // Who plugs in is one of those that are waited for.
     for (let come = entry.ports; come < size; come++) entry.awaited.shift()
     entry.ports = size
@@ -353,8 +365,9 @@ export class Networks {
     const { name, gateway } = settings
     for (const { network } of this.list()) {
       const other = network.settings
-      if (other.name === name)
-        throw new BridgeError('ERR_NETWORK_EXISTS', `there is a network ${name} already`, {
+      // They name folders, and on a Mac those of Lab and lab are one.
+      if (other.name.toLowerCase() === name.toLowerCase())
+        throw new BridgeError('ERR_NETWORK_EXISTS', `there is a network ${other.name} already`, {
           hint: 'another --name',
         })
       if (servesItself(settings) || servesItself(other)) continue
