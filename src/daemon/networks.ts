@@ -99,7 +99,9 @@ export class Networks {
     return this.#inTurn(async () => {
       for (const wanted of folder.left()) {
         try {
-          await this.#demand({ ...wanted, wait: DEFAULT_WAIT }, true)
+          const { kind, network } = await this.#demand({ ...wanted, wait: DEFAULT_WAIT }, true)
+          if (kind === 'standing' || network.settings.name !== wanted.name)
+            throw new Error(`its gateway is that of the network ${network.settings.name}`)
           this.#options.log.info(
             { event: 'network.restored', network: wanted.name },
             `the network ${wanted.name} is there again, for the VMs that were plugged in`,
