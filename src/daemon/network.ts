@@ -178,6 +178,8 @@ export class Network {
     await this.vms.takeLeave()
     // Before its ports: an ACK may still wait for the disk.
     await this.#dhcp?.close()
+    // A reservation that is written later would be one of the next network in this folder.
+    await this.reservations?.flush()
     this.#dhcp = undefined
     await this.vms.close()
     await this.uplink.close()

@@ -20,14 +20,14 @@ import { DEFAULT_WAIT, settingsOf } from './wanted.js'
 /** Of networks on demand: each has a device of the host. */
 const MOST_DEMANDED = 64
 
-/** VMs that are waited for at the same time: whoever may wish may wish without end. */
-const MOST_AWAITED = 256
-
 /**
  * How long a network on demand outlives its last port, in ms: a guest that reboots under QEMU's -no-reboot comes back by a
  * new process. No longer, since talosctl 1.13 and older predict the name of the next bridge.
  */
 const LINGER = 1000
+
+/** VMs that are waited for at a time: who wants a network again and again without ever coming costs no more. */
+const MOST_AWAITED = 256
 
 export interface NetworksOptions {
   context: Omit<NetworkContext, 'onPorts'>
@@ -99,7 +99,9 @@ export class Networks {
     return this.#inTurn(async () => {
       for (const wanted of folder.left()) {
         try {
-          await this.#demand({ ...wanted, wait: DEFAULT_WAIT }, true)
+          const { kind, network } = await this.#demand({ ...wanted, wait: DEFAULT_WAIT }, true)
+          if (kind === 'standing' || network.settings.name !== wanted.name)
+            throw new Error(`its gateway is that of the network ${network.settings.name}`)
           this.#options.log.info(
             { event: 'network.restored', network: wanted.name },
             `the network ${wanted.name} is there again, for the VMs that were plugged in`,
@@ -294,19 +296,26 @@ export class Networks {
 
   /** One VM more is expected. */
   #await(entry: Demanded, { wait = DEFAULT_WAIT }: NetworkWanted): void {
-    const now = this.#now()
-    entry.awaited = [...entry.awaited.filter(until => until > now), now + wait * 1000].slice(-MOST_AWAITED)
+    this.#forgetLate(entry)
+    if (entry.awaited.length === MOST_AWAITED) entry.awaited.shift()
+    entry.awaited.push(this.#now() + wait * 1000)
     this.#schedule(entry)
+  }
+
+  /** VMs that did not come in their time are waited for no more: who plugs in takes the place of none of them. */
+  #forgetLate(entry: Demanded): void {
+    const now = this.#now()
+    entry.awaited = entry.awaited.filter(until => until > now)
   }
 
   /** Called in the middle of whatever a VM does: only timers are set. */
   #portsChanged(entry: Demanded): void {
     const { size } = entry.network.vms.ports
+    this.#forgetLate(entry)
     // Who plugs in is one of those that are waited for.
-    const now = this.#now()
-    entry.awaited = entry.awaited.filter(until => until > now).slice(Math.max(0, size - entry.ports))
+    for (let come = entry.ports; come < size; come++) entry.awaited.shift()
     entry.ports = size
-    if (size === 0) entry.emptySince = now
+    if (size === 0) entry.emptySince = this.#now()
     this.#schedule(entry)
   }
 
@@ -358,8 +367,9 @@ export class Networks {
     const { name, gateway } = settings
     for (const { network } of this.list()) {
       const other = network.settings
-      if (other.name === name)
-        throw new BridgeError('ERR_NETWORK_EXISTS', `there is a network ${name} already`, {
+      // They name folders, and on a Mac those of Lab and lab are one.
+      if (other.name.toLowerCase() === name.toLowerCase())
+        throw new BridgeError('ERR_NETWORK_EXISTS', `there is a network ${other.name} already`, {
           hint: 'another --name',
         })
       if (servesItself(settings) || servesItself(other)) continue

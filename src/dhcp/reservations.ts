@@ -218,6 +218,11 @@ export class Reservations {
     })
   }
 
+  /** Resolves when nothing waits for the disk. */
+  async flush(): Promise<void> {
+    await this.#turn
+  }
+
   #inTurn<T>(change: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(change)
     this.#turn = result.catch(() => {})

@@ -6,7 +6,7 @@
  *   PREFIX/talos/settings.json         TalosSettings; by it a folder is known to hold stand-ins
  */
 
-import { readFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 export const TALOS = 'talos'
@@ -22,13 +22,24 @@ export interface TalosSettings {
   qemu: Record<string, string>
 }
 
-/** What the stand-ins in `folder` are told; undefined where there are none. */
+const MOST_BYTES = 64 * 1024
+
+/**
+ * What the stand-ins in `folder` are told; undefined where there are none. Any folder in PATH is asked, and what stands
+ * there by that name may be anything.
+ */
 export function readSettings(folder: string): TalosSettings | undefined {
+  let fd: number | undefined
   try {
-    const value: unknown = JSON.parse(readFileSync(join(folder, SETTINGS), 'utf8'))
+    fd = openSync(join(folder, SETTINGS), constants.O_RDONLY | constants.O_NONBLOCK)
+    const stats = fstatSync(fd)
+    if (!stats.isFile() || stats.size > MOST_BYTES) return undefined
+    const value: unknown = JSON.parse(readFileSync(fd, 'utf8'))
     return isSettings(value) ? value : undefined
   } catch {
     return undefined
+  } finally {
+    if (fd !== undefined) closeSync(fd)
   }
 }
 

@@ -1,7 +1,7 @@
 // `vmbridge talos`: its verbs, what `run` demands before it becomes talosctl, and what `status` shows.
 
 import { rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import t, { type Test } from 'tap'
 import { nodeOf } from '../../src/cli/talos/status.js'
 import { Child, execute } from '../helpers/child.js'
@@ -83,6 +83,17 @@ t.test('run: talosctl in place, with the stand-ins first in its PATH', { skip },
   t.equal((await child.exited).code, QEMU_ENDED, child.text())
   t.equal(child.text(1), `${child.pid} ${where.standIns}:${path}\n`)
   t.match(seenBy(where)?.join(' '), /-netdev stream,id=net0,/)
+})
+
+t.test('run: places that are named from here are known everywhere', { skip }, async t => {
+  const where = await place(t)
+  await new FakeDaemon(t, where.control).start()
+  const [prefix, control] = [where.prefix, where.control].map(path => relative(process.cwd(), path))
+  const script = 'cd / && echo "$VMBRIDGE_CONTROL $PATH"'
+  const run = ['run', '--prefix', prefix!, '--control', control!, '--', 'sh', '-c', script]
+  const { status, stdout, stderr } = await talos(where, run)
+  t.equal(status, 0, stderr)
+  t.ok(stdout.startsWith(`${where.control} ${where.standIns}:`), stdout)
 })
 
 t.test('run says what is missing before it starts anything', { skip }, async t => {

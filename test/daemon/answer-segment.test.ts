@@ -46,6 +46,27 @@ t.test('what was reserved is there again when the network is started again', asy
   t.strictSame(reservedIn(await start(t, of)), [RECORD])
 })
 
+for (const isPool of [false, true]) {
+  t.test(
+    `a network that ${isPool ? 'leases' : 'answers'} stops once what is being reserved is written`,
+    async t => {
+      const of = settings(t)
+      if (isPool) {
+        delete of.answers
+        of.dhcp = { exclude: [], dns: [], options: new Map(), boot: [] }
+      }
+      const network = await start(t, of)
+      let written = 0
+      for (let i = 10; i < 30; i++)
+        void network
+          .reservations!.add(toReservation({ ip: `10.5.0.${i}`, mac: `52:54:00:00:00:${i}` })!)
+          .then(() => written++)
+      await network.stop()
+      t.equal(written, 20)
+    },
+  )
+}
+
 t.test(
   'a cluster that is made anew takes the place of what was reserved, but not of what the file says',
   async t => {

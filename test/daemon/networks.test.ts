@@ -90,6 +90,30 @@ t.test('a VM that comes takes its own wait with it, and not those of the others'
   await daemon.waitForLog(isDown(network.name))
 })
 
+t.test('who never came is not waited for in the place of who came', async t => {
+  const { daemon, control } = await scene(t)
+  const { network } = await control.ensureNetwork({ ...LAB, wait: 600 })
+  const first = await Station.plug(t, daemon, socketOf(network))
+  await control.ensureNetwork({ ...LAB, wait: 1 })
+  // When this one goes, that wait is over as well.
+  const clock = await control.ensureNetwork({ ...LAB, gateway: '10.8.0.1/24', wait: 1 })
+  await daemon.waitForLog(isDown(clock.network.name))
+  await control.ensureNetwork({ ...LAB, wait: 600 })
+  await (await Station.plug(t, daemon, socketOf(network))).close()
+  await first.close()
+  await daemon.waitForLog(isDown(network.name))
+})
+
+t.test('who wants a network again and again without coming costs no memory', async t => {
+  const { daemon, control } = await scene(t)
+  const { network } = await control.ensureNetwork({ ...LAB, wait: 600 })
+  for (let i = 0; i < 300; i++) await control.ensureNetwork({ ...LAB, wait: 600 })
+  const vms = []
+  for (let i = 0; i < 256; i++) vms.push(await Station.plug(t, daemon, socketOf(network)))
+  for (const vm of vms) await vm.close()
+  await daemon.waitForLog(isDown(network.name))
+})
+
 t.test('a VM whose QEMU comes back within a second finds its network', async t => {
   const { daemon, control } = await scene(t)
   const { network } = await control.ensureNetwork(LAB)
@@ -113,9 +137,11 @@ t.test('overlapping subnets are refused, and whose they are is said', async t =>
     code: 'ERR_NETWORK_OVERLAP',
     message: '192.168.105.9/28 overlaps 192.168.105.1/24 of the network default',
   })
-  await t.rejects(control.ensureNetwork({ ...LAB, gateway: '10.8.0.1/24', name: 'lab' }), {
-    code: 'ERR_NETWORK_EXISTS',
-  })
+  for (const name of ['lab', 'LAB'])
+    await t.rejects(control.ensureNetwork({ ...LAB, gateway: '10.8.0.1/24', name }), {
+      code: 'ERR_NETWORK_EXISTS',
+      message: 'there is a network lab already',
+    })
   t.ok((await control.ensureNetwork({ ...LAB, gateway: '10.9.1.1/24' })).isNew, 'beside it there is room')
 })
 
@@ -182,11 +208,32 @@ t.test('records that are none are said and removed, and links in their place lea
   writeFileSync(join(folder, 'bad', 'network.json'), '{"gateway":"10.7.0.1/24","name":"good"}')
   mkdirSync(join(folder, 'worse'))
   writeFileSync(join(folder, 'worse', 'network.json'), Buffer.alloc(1000, 0xff))
+  mkdirSync(join(folder, 'double'))
+  writeFileSync(join(folder, 'double', 'network.json'), '{"gateway":"10.9.0.1/24","name":"double"}')
+  mkdirSync(join(folder, 'standing'))
+  writeFileSync(join(folder, 'standing', 'network.json'), '{"gateway":"192.168.105.1/24","name":"standing"}')
+  mkdirSync(join(folder, 'empty'))
   symlinkSync(victim, join(folder, 'link'))
   const next = await scene(t, { again: daemon })
   t.strictSame((await next.control.networks()).networks.map(nameOf), ['default', '10.9.0.1-24'])
-  t.strictSame(readdirSync(folder), ['10.9.0.1-24'])
+  t.strictSame(readdirSync(folder), ['10.9.0.1-24', 'link'])
   t.strictSame(readdirSync(victim), ['kept'])
+})
+
+t.test('what others have in a folder of that name stays as it is', async t => {
+  const { daemon, folder } = await scene(t)
+  await daemon.stop()
+  mkdirSync(join(folder, 'lab'), { recursive: true })
+  writeFileSync(join(folder, 'lab', 'office.xml'), 'precious')
+  writeFileSync(join(folder, 'notes'), 'precious')
+  const { control, daemon: next } = await scene(t, { again: daemon })
+  t.ok(next.log.some(({ event, path }) => event === 'network.foreign' && path === join(folder, 'lab')))
+  for (const name of ['lab', 'notes'])
+    await t.rejects(control.ensureNetwork({ ...LAB, name }), { code: 'ERR_NETWORKS_FOLDER' })
+  await control.ensureNetwork(LAB)
+  await control.removeNetwork('10.9.0.1-24')
+  t.strictSame(readdirSync(folder), ['lab', 'notes'])
+  t.strictSame(readdirSync(join(folder, 'lab')), ['office.xml'])
 })
 
 t.test('a folder that others can write to is not used', async t => {

@@ -1,5 +1,6 @@
 // The real QEMU: found behind the stand-ins, asked what it has, and remembered.
 
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -71,6 +72,17 @@ t.test('the first in PATH that is no stand-in', async t => {
   mkdirSync(join(unfit, NAME))
   t.equal(find(own, unfit, real), join(real, NAME), 'a folder')
   t.throws(() => find(own, linked), { code: 'ERR_NO_QEMU', message: own, hint: /talos install --qemu/ })
+})
+
+t.test('a pipe, or a file without end, by the name of the settings holds nobody up', async t => {
+  for (const make of [
+    (path: string): unknown => execFileSync('mkfifo', [path]),
+    (path: string) => symlinkSync('/dev/zero', path),
+  ]) {
+    const [real] = folders(t, 'real')
+    make(join(real!, 'settings.json'))
+    t.equal(findQemu({ name: NAME, path: real! }), join(real!, NAME))
+  }
 })
 
 t.test('a configured one is that or none', async t => {

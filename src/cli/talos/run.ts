@@ -4,7 +4,7 @@
  */
 
 import { existsSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { CONTROL_NAME, DEFAULT_PREFIX, findInRun } from '../../config/paths.js'
 import { ControlClient } from '../../control/client.js'
 import { BridgeError, hasCode, UsageError } from '../../errors.js'
@@ -43,15 +43,16 @@ export async function run({ get, operands }: Parsed): Promise<number> {
   const [program] = operands
   if (program === undefined)
     throw new UsageError('talos run needs a program to start', 'vmbridge talos run --help')
-  const prefix = get('prefix') ?? DEFAULT_PREFIX
+  // Absolute, as what PATH has else Go does not start, and a stand-in may be started in any folder.
+  const prefix = resolve(get('prefix') ?? DEFAULT_PREFIX)
+  const control = resolve(get('control') ?? findInRun(CONTROL_NAME))
   const folder = join(prefix, TALOS)
   const path = process.env['PATH'] ?? ''
   requireStandIns(prefix, folder)
   requireQemu(folder, path)
-  await requireDaemon(get('control') ?? findInRun(CONTROL_NAME))
+  await requireDaemon(control)
   process.env['PATH'] = path === '' ? folder : `${folder}:${path}`
-  const control = get('control')
-  if (control !== undefined) process.env['VMBRIDGE_CONTROL'] = control
+  if (get('control') !== undefined) process.env['VMBRIDGE_CONTROL'] = control
   const inherited = process.env['VMBRIDGE_INHERITED']
   try {
     return native.exec({ args: bytesOf(operands), ...(inherited !== undefined && { inherited }) })
