@@ -7,7 +7,9 @@
  * other way round.
  */
 
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Reservations, StandingReservation } from '../dhcp/reservations.js'
+import { BridgeError } from '../errors.js'
 import type { Logger } from '../log.js'
 import { Neighbors } from '../neighbors/neighbors.js'
 import { DgramListener } from '../ports/dgram-listener.js'
@@ -25,6 +27,9 @@ import { logRogue } from './rogue-servers.js'
 import { answersDhcp, type NetworkSettings } from './settings.js'
 import { lockState, lockUsableState } from './state-lock.js'
 import { VmPorts } from './vm-ports.js'
+
+/** How long a stop waits for an uplink that is being opened, in ms: the packet filter takes some 50. */
+const OPENING = 500
 
 export interface NetworkContext {
   log: Logger
@@ -50,6 +55,9 @@ export class Network {
   readonly #dgramListeners: DgramListener[] = []
   #dhcp: DhcpSegment | AnswerSegment | undefined
   #unlockState = (): void => {}
+  /** Of the uplink that is being opened: a stop does not leave it to itself. */
+  #opening: Promise<Uplink> | undefined
+  #isStopped = false
 
   constructor(settings: NetworkSettings, context: NetworkContext) {
     const { log, clock, wallClock, random32, onPorts } = context
@@ -114,13 +122,15 @@ export class Network {
       const lock = answersDhcp(this.settings) ? lockState : lockUsableState
       this.#unlockState = lock(stateDir)
       log.debug({ event: 'uplink.open', kind: uplink.kind }, `opening the uplink ${uplink.kind}`)
-      this.uplink = await openUplink(uplink, gateway, {
+      this.#opening = openUplink(uplink, gateway, {
         switch: this.switch,
         run: this.#run,
         log,
         mtu,
         stateDir,
       })
+      this.uplink = await this.#opening
+      if (this.#isStopped) throw new BridgeError('ERR_STOPPING', `the network ${this.settings.name} is stopping`)
       if (this.settings.dhcp !== undefined) {
         this.#dhcp = new DhcpSegment({
           settings: this.settings.dhcp,
@@ -173,6 +183,7 @@ export class Network {
   }
 
   async stop(): Promise<void> {
+    this.#isStopped = true
     for (const listener of this.#listeners.splice(0)) listener.close()
     for (const listener of this.#dgramListeners.splice(0)) listener.close()
     await this.vms.takeLeave()
@@ -182,6 +193,8 @@ export class Network {
     await this.reservations?.flush()
     this.#dhcp = undefined
     await this.vms.close()
+    // What comes up too late goes with the process, or by its own start.
+    this.uplink = (await Promise.race([this.#opening?.catch(() => undefined), pause(OPENING, undefined, { ref: false })])) ?? this.uplink
     await this.uplink.close()
     this.#unlockState()
     this.#unlockState = () => {}
