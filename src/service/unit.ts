@@ -11,7 +11,7 @@ export function renderUnit({ program, args }: ServiceDefinition): string {
   const hasFile = lastValue(args, 'config') !== undefined
   // The networks of a file may be of any mode, and change.
   const isRouter = hasFile || lastValue(args, 'mode') === 'shared'
-  const { capabilities, tunables, addresses } = isRouter ? SHARED : TAP_ONLY
+  const { stopping, capabilities, tunables, addresses } = isRouter ? SHARED : TAP_ONLY
   return `# Written by \`vmbridge service install\`; run that again to change it, or use \`systemctl edit vmbridge\`.
 
 [Unit]
@@ -26,7 +26,7 @@ ${hasFile ? '# To read the file again.\nExecReload=/bin/kill -HUP $MAINPID\n' : 
 RestartSec=1
 # A wrong option stays wrong.
 RestartPreventExitStatus=2
-TimeoutStopSec=10
+TimeoutStopSec=10${stopping}
 
 # A user of its own, that exists while the daemon runs. It is in the sockets' group, so that giving them to the group
 # takes no capability.
@@ -36,8 +36,6 @@ SupplementaryGroups=${quote(group)}
 UMask=0077
 RuntimeDirectory=vmbridge
 RuntimeDirectoryMode=0755
-# What is known there of networks on demand outlives a restart, as their VMs do.
-RuntimeDirectoryPreserve=restart
 StateDirectory=vmbridge
 StateDirectoryMode=0700
 
@@ -79,6 +77,7 @@ WantedBy=multi-user.target
 
 /** What the unit says of a daemon that makes a TAP. */
 const TAP_ONLY = {
+  stopping: '',
   capabilities: `# To make the TAP and give it its address.
 AmbientCapabilities=CAP_NET_ADMIN
 CapabilityBoundingSet=CAP_NET_ADMIN`,
@@ -91,6 +90,9 @@ IPAddressDeny=any`,
 
 /** And of one that is the gateway of a shared network besides. */
 const SHARED = {
+  stopping: `
+# The nft that cleans up is not to be told to end as well.
+KillMode=mixed`,
   capabilities: `# To make the TAP and give it its address, to masquerade (by nft), and to answer DNS at port 53.
 AmbientCapabilities=CAP_NET_ADMIN CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_BIND_SERVICE`,

@@ -167,7 +167,7 @@ export async function removeDeadNats(
     const removed = await system.alone(() => remove(subnet && tableName(subnet), log, system))
     for (const dead of removed) sayRemoved(log, dead.subnet)
   } catch (error) {
-    log.debug({ event: 'nat.dead', err: error }, 'whether a dead daemon has left a table was not found out')
+    log.debug({ event: 'nat.left', err: error }, 'what a dead daemon may have left of a shared network stays')
   }
 }
 
@@ -179,11 +179,12 @@ async function remove(name: string | undefined, log: Logger, system: NatSystem):
   const staying = tables.filter(table => !going.includes(table))
   const wasOff = going.some(({ forwardingWasOff }) => forwardingWasOff)
   const heir = wasOff ? staying[0] : undefined
-  await system.apply([...going.map(table => removal(table.name)), heir ? remember(heir.name) : ''].join(''))
+  // First, since who may not do it must leave the table with the mark for one who may.
   if (wasOff && heir === undefined && system.isForwarding()) {
     system.setForwarding(false)
     log.info({ event: 'nat.forwarding', forwarding: false }, 'net.ipv4.ip_forward is off again, as it was')
   }
+  await system.apply([...going.map(table => removal(table.name)), heir ? remember(heir.name) : ''].join(''))
   return going
 }
 

@@ -27,7 +27,7 @@ export interface Chain {
  * @throws BridgeError ERR_NAT_UNSUPPORTED, ERR_NAT
  */
 export async function applyNft(script: string): Promise<void> {
-  await run(['-f', '-'], script)
+  await runAgain(['-f', '-'], script)
 }
 
 /**
@@ -35,7 +35,7 @@ export async function applyNft(script: string): Promise<void> {
  * @throws BridgeError ERR_NAT_UNSUPPORTED, ERR_NAT
  */
 export async function listChains(): Promise<Chain[]> {
-  const text = await run(['-j', 'list', 'chains'])
+  const text = await runAgain(['-j', 'list', 'chains'])
   try {
     const { nftables } = JSON.parse(text) as { nftables: { chain?: Chain }[] }
     return nftables.flatMap(({ chain }) => chain ?? [])
@@ -47,7 +47,21 @@ export async function listChains(): Promise<Chain[]> {
   }
 }
 
-function run(args: readonly string[], input = ''): Promise<string> {
+/**
+ * A signal that ends this daemon may be for all of its processes (Ctrl-C, a service manager), and must not keep it from
+ * cleaning up: a program that it ended is run anew. All that it is told may be said twice.
+ */
+async function runAgain(args: readonly string[], input = ''): Promise<string> {
+  try {
+    return await run(args, input)
+  } catch (error) {
+    const { cause } = error as { cause?: { signal?: string; killed?: boolean } }
+    if (!cause?.signal || cause.killed) throw error
+    return run(args, input)
+  }
+}
+
+function run(args: readonly string[], input: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const options = {
       env: ENVIRONMENT,

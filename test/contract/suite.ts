@@ -14,13 +14,14 @@ import { vmnetIo } from './cases/vmnet-io.js'
 import type { Kind } from './kind.js'
 import { none } from './none.js'
 import { socket } from './socket.js'
+import { bridged, shared } from './tap-modes.js'
 import { tap } from './tap.js'
 import { vmnet } from './vmnet.js'
 
 /** Milliseconds; whoever runs the suite is told. */
 const TIME_LIMIT = 1_100_000
 
-const KINDS: Record<string, Kind> = { tap, socket, vmnet, none }
+const KINDS: Record<string, Kind> = { tap, shared, bridged, socket, vmnet, none }
 
 const [name, count = '1000000'] = process.argv.slice(2)
 const kind = KINDS[name]

@@ -4,7 +4,7 @@ import { devices, forwards, ip, layCable, subnetTaken } from './host.js'
 import type { Kind } from './kind.js'
 import { GATEWAY } from './network.js'
 
-const DEVICE = 'vbtup'
+export const DEVICE = 'vbtup'
 
 export const tap: Kind = {
   name: 'tap',

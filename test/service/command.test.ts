@@ -63,6 +63,12 @@ t.test('a prefix is a plain path', async t => {
   })
 })
 
+t.test('what is bridged is an option of the service on Linux, and a service of its own on a Mac', async t => {
+  const options = ['--mode', 'bridged', '--interface', 'br0']
+  t.doesNotThrow(() => checkChoice({ ...choice, options }, 'linux'))
+  t.throws(() => checkChoice({ ...choice, options }, 'darwin'), { code: 'ERR_USAGE', message: /--interface/ })
+})
+
 t.test("the places and the user are the service's own", async t => {
   for (const name of ['socket', 'control', 'pidfile', 'state-dir', 'log-file', 'uplink', 'user'])
     for (const options of [[`--${name}`, 'x'], [`--${name}=x`]])

@@ -48,6 +48,38 @@ t.test('the files of this repository are those that `service install` writes', a
   t.equal(read('systemd/vmbridge.service'), renderUnit(linux))
 })
 
+t.test('only a unit for shared mode has what that takes', async t => {
+  const lines = (...options: string[]) =>
+    renderUnit(linuxDefinition({ prefix: DEFAULT_PREFIX, options }))
+      .split('\n')
+      .filter(line => /^\w/.test(line))
+  const plain = lines()
+  for (const way of [['--mode', 'shared'], ['--mode=shared'], ['--mode', 'host', '--mode', 'shared']]) {
+    const more = lines(...way)
+    t.strictSame(
+      plain.filter(line => !more.includes(line) && !line.startsWith('ExecStart')),
+      [
+        'AmbientCapabilities=CAP_NET_ADMIN',
+        'CapabilityBoundingSet=CAP_NET_ADMIN',
+        'ProtectKernelTunables=yes',
+        'RestrictAddressFamilies=AF_UNIX AF_INET AF_NETLINK',
+        'IPAddressDeny=any',
+      ],
+    )
+    t.strictSame(
+      more.filter(line => !plain.includes(line) && !line.startsWith('ExecStart')),
+      [
+        'KillMode=mixed',
+        'AmbientCapabilities=CAP_NET_ADMIN CAP_NET_BIND_SERVICE',
+        'CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_BIND_SERVICE',
+        'RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK',
+      ],
+    )
+  }
+  const others = [lines('--mode', 'host'), lines('--mode', 'bridged', '--interface', 'br0')]
+  for (const other of others) t.strictSame(other.slice(4), plain.slice(4), 'but for its command line')
+})
+
 const job = (label: string, log: string, args: string[]) => ({
   Label: label,
   ProgramArguments: ['/opt/vmbridge/bin/vmbridge', 'daemon', '--uplink', 'vmnet', ...args, '--log-file', log],

@@ -10,7 +10,7 @@ t.setTimeout(1_200_000)
 
 const UNIT = '/etc/systemd/system/vmbridge.service'
 const MAC = '52:54:00:00:00:0a'
-const skip = requires([...CONTAINER_NEEDS, 'busybox', 'ping', 'setpriv', 'systemd-analyze'])
+const skip = requires([...CONTAINER_NEEDS, 'busybox', 'ping', 'setpriv', 'systemd-analyze', 'nft'])
 
 const UDHCPC = `#!/bin/sh
 [ "$1" = bound ] && ip addr replace "$ip/$mask" dev "$interface" && echo "leased $ip"
@@ -31,6 +31,9 @@ async function lease(t: Test, lab: Container, name: string): Promise<string> {
   const said = await lab.sh('ip', 'netns', 'exec', name, ...ask)
   return /^leased (.*)$/m.exec(said)?.[1] ?? said
 }
+
+/** In the container: where its files are this machine's, `dist` is that of the checkout. */
+const DNS = ['/srv/node', '/srv/vmbridge/dist/test/dns/program.js']
 
 /** Waits until a field of the unit is as wanted; systemd has no event for it that a shell could wait for. */
 async function until(lab: Container, name: string, wanted: (value: string) => boolean): Promise<string> {
@@ -167,6 +170,54 @@ t.test('a machine with systemd', { skip }, async t => {
     t.equal((await lab.sh('stat', '-c', '%G', '/run/vmbridge/vmbridge.sock')).trim(), 'users')
     t.match(await service('install'), { status: 0, stdout: /^wrote .*\nrestarted / })
     t.match(await lab.sh('ip', '-br', 'addr', 'show', 'vmbridge0'), '192.168.105.1/24')
+  })
+
+  await t.test('in shared mode it routes and answers DNS, and may do no more than that takes', async t => {
+    // A resolver beyond a link of the container, whose files are nobody else's.
+    await lab.sh('ip', 'netns', 'add', 'world')
+    await lab.sh('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'eth0', 'netns', 'world')
+    await lab.sh('ip', 'addr', 'add', '203.0.113.2/24', 'dev', 'eth0')
+    await lab.sh('ip', 'link', 'set', 'eth0', 'up')
+    await lab.sh('ip', '-n', 'world', 'addr', 'add', '203.0.113.1/24', 'dev', 'eth0')
+    await lab.sh('ip', '-n', 'world', 'link', 'set', 'eth0', 'up')
+    // The unit alone sees another resolv.conf. Written only where the checkout is in /srv, which is a container of ours.
+    const resolv = 'printf "nameserver 203.0.113.1\\n" >/run/lab-resolv.conf'
+    const folder = '/run/systemd/system/vmbridge.service.d'
+    const bind = 'printf "[Service]\\nBindReadOnlyPaths=/run/lab-resolv.conf:/etc/resolv.conf\\n"'
+    const script = `test -e /srv/vmbridge/bin/vmbridge && mkdir -p ${folder} && ${resolv} && ${bind} >${folder}/lab.conf`
+    await lab.sh('sh', '-c', script)
+    const resolver = lab.spawn(['ip', 'netns', 'exec', 'world', ...DNS, 'serve', '203.0.113.1'])
+    t.teardown(() => resolver.close())
+    await resolver.waitForLine(/^serving$/)
+
+    t.match(await service('install', '--', '--mode', 'shared'), { status: 0, stderr: '' })
+    const pid = await property(lab, 'MainPID')
+    const capabilities = (await lab.sh('grep', '-E', '^Cap(Prm|Eff|Bnd|Amb)', `/proc/${pid}/status`)).split(
+      /\s+/,
+    )
+    const both = ((1 << 12) | (1 << 10)).toString(16).padStart(16, '0')
+    t.strictSame(
+      capabilities.filter(word => /^[0-9a-f]+$/.test(word)),
+      [both, both, both, both],
+    )
+    t.match(await lab.sh('nft', 'list', 'tables'), 'table ip vmbridge_192_168_105_0_24')
+    t.equal((await lab.sh('cat', '/proc/sys/net/ipv4/ip_forward')).trim(), '1')
+    await lease(t, lab, 'three')
+    const ask = ['ip', 'netns', 'exec', 'three', ...DNS, 'ask']
+    for (const how of ['udp', 'tcp'])
+      t.equal((await lab.sh(...ask, how, '192.168.105.1', 'x')).trim(), 'from 203.0.113.1', how)
+    await lab.sh('ip', '-n', 'three', 'route', 'add', 'default', 'via', '192.168.105.1')
+    await lab.sh('ip', 'netns', 'exec', 'three', 'ping', '-c', '1', '-W', '10', '203.0.113.1')
+    // Of the kernel's other switches it has none.
+    const inside = ['nsenter', '--target', pid, '--mount', 'setpriv', '--reuid', pid, '--clear-groups']
+    t.not((await lab.exec([...inside, 'sh', '-c', 'echo 1 >/proc/sys/vm/drop_caches'])).status, 0)
+
+    await lab.sh('systemctl', 'kill', '--signal=KILL', 'vmbridge')
+    t.match(await service('start'), { status: 0 })
+    await lab.sh('rm', '-r', folder)
+    t.match(await service('install'), { status: 0, stdout: /restarted/ })
+    t.equal((await lab.sh('nft', 'list', 'tables')).trim(), '', 'and as it was without')
+    t.equal((await lab.sh('cat', '/proc/sys/net/ipv4/ip_forward')).trim(), '0')
   })
 
   await t.test("a daemon that cannot start is told of, with systemd's words", async t => {

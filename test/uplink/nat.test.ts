@@ -133,6 +133,22 @@ t.test('forwarding that cannot be turned on: no table is left', async t => {
   t.equal(machine.tables.size, 0)
 })
 
+t.test('who may not turn forwarding off leaves the table with its mark to one who may', async t => {
+  const machine = new Machine()
+  machine.devices.add(A.network)
+  await Nat.open(A, 'tap', log, machine)
+  machine.devices.delete(A.network)
+  const { setForwarding } = machine
+  machine.setForwarding = () => {
+    throw new Error('EROFS')
+  }
+  await removeDeadNats(B, log, machine)
+  t.strictSame([machine.forwarding, machine.marks()], [true, 1])
+  machine.setForwarding = setForwarding
+  await removeDeadNats(B, log, machine)
+  t.strictSame([machine.forwarding, machine.tables.size], [false, 0])
+})
+
 t.test('a table that cannot be removed is said, and closing ends', async t => {
   const lines: string[] = []
   const machine = new Machine()

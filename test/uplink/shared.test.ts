@@ -249,6 +249,28 @@ t.test('no nft, or one that fails: refused with what helps, and nothing is left'
   t.strictSame(await around.left(), [])
 })
 
+t.test('an nft that a signal for the daemon has ended as well is run anew', { skip }, async t => {
+  const around = await Surroundings.lay(t)
+  const folder = scratch(t)
+  const fake = join(folder, 'nft')
+  // The first one of each two dies.
+  const text = `#!/bin/sh
+[ -e ${folder}/died ] && rm ${folder}/died || { >${folder}/died; kill -TERM $$; }
+exec ${folder}/real "$@"
+`
+  writeFileSync(fake, text)
+  chmodSync(fake, 0o755)
+  const cover = `cp "$(command -v nft)" ${folder}/real; for f in /usr/sbin/nft /sbin/nft; do [ ! -e $f ] || mount --bind ${fake} $f; done; exec "$@"`
+  const { inside } = around
+  const wrap = (argv: readonly string[]) =>
+    inside.wrap(['unshare', '--mount', '--propagation', 'private', 'sh', '-c', cover, 'sh', ...argv])
+  const netns = Object.create(inside, { wrap: { value: wrap } }) as typeof inside
+  const daemon = await around.start(t, { netns })
+  t.match(await around.tables(), TABLE)
+  await daemon.stop()
+  t.strictSame(await around.left(), [])
+})
+
 t.test(
   'forwarding that cannot be turned on, and a start that fails later: nothing is left',
   { skip },
