@@ -130,7 +130,8 @@ export class Network {
         stateDir,
       })
       this.uplink = await this.#opening
-      if (this.#isStopped) throw new BridgeError('ERR_STOPPING', `the network ${this.settings.name} is stopping`)
+      if (this.#isStopped)
+        throw new BridgeError('ERR_STOPPING', `the network ${this.settings.name} is stopping`)
       if (this.settings.dhcp !== undefined) {
         this.#dhcp = new DhcpSegment({
           settings: this.settings.dhcp,
@@ -194,7 +195,11 @@ export class Network {
     this.#dhcp = undefined
     await this.vms.close()
     // What comes up too late goes with the process, or by its own start.
-    this.uplink = (await Promise.race([this.#opening?.catch(() => undefined), pause(OPENING, undefined, { ref: false })])) ?? this.uplink
+    this.uplink =
+      (await Promise.race([
+        this.#opening?.catch(() => undefined),
+        pause(OPENING, undefined, { ref: false }),
+      ])) ?? this.uplink
     await this.uplink.close()
     this.#unlockState()
     this.#unlockState = () => {}
