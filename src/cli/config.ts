@@ -11,7 +11,7 @@ import { BridgeError, hasCode, UsageError } from '../errors.js'
 import { printable } from '../printable.js'
 import { print, printJson } from './ask.js'
 import { EXAMPLE } from './config-example.js'
-import type { Command, Parsed } from './options.js'
+import { environmentName, type Command, type Parsed } from './options.js'
 
 const OWN = '/etc/vmbridge.yaml for root, ~/.config/vmbridge.yaml for a user'
 
@@ -47,7 +47,7 @@ export async function run({ operands, has }: Parsed): Promise<number> {
     return init(given)
   }
   if (verb !== 'validate' && verb !== 'show') throw new UsageError(`config has no "${verb}"`, HINT)
-  const shown = given ?? ownConfig()
+  const shown = given ?? daemonsFile()
   const [{ command: daemon }, { NO_FLAGS, readConfigText }, { shownConfig, shownYaml }] = await Promise.all([
     import('./daemon.js'),
     import('./daemon-config.js'),
@@ -73,12 +73,15 @@ export async function run({ operands, has }: Parsed): Promise<number> {
 
 const count = (networks: number): string => (networks === 1 ? '1 network' : `${networks} networks`)
 
+/** The file that `vmbridge daemon` would read. */
+const daemonsFile = (): string => process.env[environmentName('config')] || ownConfig()
+
 async function init(given: string | undefined): Promise<number> {
   if (given === '-') {
     await print(EXAMPLE)
     return 0
   }
-  const path = resolve(given ?? ownConfig())
+  const path = resolve(given ?? daemonsFile())
   try {
     // The folder of the default place is ours to make, any other may be a slip of the hand.
     if (given === undefined) mkdirSync(dirname(path), { recursive: true })

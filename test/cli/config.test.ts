@@ -40,6 +40,13 @@ t.test('a file that begins with init validates, is whole, and is not overwritten
   t.match(nowhere.stderr, /cannot write .*ENOENT/)
 })
 
+t.test('without a name it is the file that the daemon would read', async t => {
+  const file = put(scratch(t), WRONG)
+  const { status, stdout } = await vmbridge(['config', 'validate'], { env: { VMBRIDGE_CONFIG: file } })
+  t.equal(status, 1)
+  t.match(stdout, `${file}:3:5: gatway is not a key`)
+})
+
 t.test('validate names every fault as compilers do, and exits 1', async t => {
   const folder = scratch(t)
   const file = put(folder, WRONG)
