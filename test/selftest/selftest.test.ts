@@ -176,9 +176,9 @@ t.test('wrong usage is status 2; the environment of a daemon does not count', as
     [['now'], /selftest takes no operand/],
     [['--socket', '/x'], /Unknown option '--socket'/],
     [['--uplink', 'tun'], /--uplink tun is not/],
-    [['--mode', 'host', '--uplink', 'tap'], /--mode is of no use with --uplink tap/],
+    [['--mode', 'host', '--uplink', 'none'], /--mode is of no use with --uplink none/],
     [['--uplink', 'vmnet', '--mode', 'bridged'], /needs --interface/],
-    [['--mode', 'host', '--uplink', 'auto'], /--mode is of no use without --uplink vmnet/],
+    [['--mode', 'bridged', '--uplink', 'tap'], /--mode bridged needs --interface/],
     [['--dhcp-on-lan'], /Unknown option/],
     [['--lan-dhcp', '--uplink', 'none'], /--lan-dhcp is of no use with --uplink none/],
   ] as const) {
