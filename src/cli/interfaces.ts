@@ -47,12 +47,13 @@ export async function run({ operands, has }: Parsed): Promise<number> {
       `interfaces takes no operand, but got "${operands[0]}"`,
       'vmbridge interfaces --help',
     )
-  const isLinux = process.platform === 'linux'
-  const interfaces = isLinux ? bridges() : bridgeable()
-  const show = isLinux ? bridgeTable : interfaceTable
+  const [interfaces, show] = hasBridges() ? [bridges(), bridgeTable] : [bridgeable(), interfaceTable]
   await (has('json') ? printJson({ interfaces }) : print(printable(show(interfaces))))
   return 0
 }
+
+/** A build for Linux with a stand-in for vmnet says what that bridges, as a Mac does. */
+const hasBridges = (): boolean => process.platform === 'linux' && native.VmnetInterface === undefined
 
 function bridges(): BridgeableInterface[] {
   return readdirSync(DEVICES)

@@ -25,7 +25,7 @@ import { DhcpSegment } from './dhcp-segment.js'
 import { SegmentInspector } from './inspector.js'
 import { logRogue } from './rogue-servers.js'
 import { answersDhcp, type NetworkSettings } from './settings.js'
-import { lockState, lockUsableState } from './state-lock.js'
+import { lockState, lockUsableState, type HeldState } from './state-lock.js'
 import { VmPorts } from './vm-ports.js'
 
 /** How long a stop waits for an uplink that is being opened, in ms: the packet filter takes some 50. */
@@ -54,7 +54,7 @@ export class Network {
   readonly #listeners: Listener[] = []
   readonly #dgramListeners: DgramListener[] = []
   #dhcp: DhcpSegment | AnswerSegment | undefined
-  #unlockState = (): void => {}
+  #state: HeldState | undefined
   /** Of the uplink that is being opened: a stop does not leave it to itself. */
   #opening: Promise<Uplink> | undefined
   #isStopped = false
@@ -120,7 +120,7 @@ export class Network {
         )
       }
       const lock = answersDhcp(this.settings) ? lockState : lockUsableState
-      this.#unlockState = lock(stateDir)
+      this.#state = lock(stateDir)
       log.debug({ event: 'uplink.open', kind: uplink.kind }, `opening the uplink ${uplink.kind}`)
       this.#opening = openUplink(uplink, gateway, {
         switch: this.switch,
@@ -164,7 +164,9 @@ export class Network {
       for (const listener of this.#dgramListeners) listener.start(this.vms.fullFrame)
       this.vms.dial()
     } catch (error) {
-      await this.stop()
+      await this.#takeDown()
+      this.#state?.abandon()
+      this.#state = undefined
       throw error
     }
   }
@@ -184,6 +186,12 @@ export class Network {
   }
 
   async stop(): Promise<void> {
+    await this.#takeDown()
+    this.#state?.release()
+    this.#state = undefined
+  }
+
+  async #takeDown(): Promise<void> {
     this.#isStopped = true
     for (const listener of this.#listeners.splice(0)) listener.close()
     for (const listener of this.#dgramListeners.splice(0)) listener.close()
@@ -201,8 +209,6 @@ export class Network {
         pause(OPENING, undefined, { ref: false }),
       ])) ?? this.uplink
     await this.uplink.close()
-    this.#unlockState()
-    this.#unlockState = () => {}
   }
 
   /** Bytes of an IP packet: the uplink's, where that decides it. */

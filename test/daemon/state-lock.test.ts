@@ -1,6 +1,6 @@
 // A state folder is one network's: a second daemon on it stops, with DHCP or without, and has changed nothing.
 
-import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { lockState, lockUsableState } from '../../src/daemon/state-lock.js'
@@ -13,10 +13,32 @@ t.setTimeout(120_000)
 for (const lock of [lockState, lockUsableState]) {
   t.test(`${lock.name}: a folder is held once, and free again when it is let go`, async t => {
     const folder = join(scratch(t), 'a', 'state')
-    const unlock = lock(folder)
+    const held = lock(folder)!
     t.throws(() => lock(folder), { code: 'ERR_STATE_IN_USE', message: folder, hint: /--state-dir/ })
-    unlock()
-    lock(folder)()
+    held.release()
+    t.ok(existsSync(folder), 'it stays for the next one')
+    lock(folder)!.release()
+  })
+
+  t.test(`${lock.name}: a start that fails takes away what it made, and nothing else`, async t => {
+    const parent = scratch(t)
+    const folder = join(parent, 'a', 'state')
+    lock(folder)!.abandon()
+    t.same(readdirSync(parent), [], 'the folders that were not there')
+
+    mkdirSync(join(parent, 'a'))
+    writeFileSync(join(parent, 'a', 'other'), '')
+    lock(folder)!.abandon()
+    t.same(readdirSync(join(parent, 'a')), ['other'], 'a folder that was there stays')
+
+    const held = lock(folder)!
+    writeFileSync(join(folder, 'leases'), '')
+    held.abandon()
+    t.same(readdirSync(folder), ['leases'], 'what was kept stays')
+
+    lock(folder)!.abandon()
+    t.same(readdirSync(folder).sort(), ['leases', 'lock'], 'and so does a folder of an earlier life')
+    lock(folder)!.release()
   })
 }
 
@@ -29,7 +51,7 @@ t.test('a folder in which nothing can be kept: no start where leases are, and a 
   symlinkSync(victim, join(other, 'lock'))
   for (const path of [file, other]) {
     t.throws(() => lockState(path), { code: 'ERR_STATE_DIR', message: path, hint: /--state-dir/ })
-    lockUsableState(path)()
+    t.equal(lockUsableState(path), undefined)
   }
   t.notOk(existsSync(victim), 'a link is not followed')
 })
