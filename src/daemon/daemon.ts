@@ -140,7 +140,9 @@ export class Daemon {
           status: () => this.status(),
           dhcp: name => {
             const networks = this.#networks.list().map(({ network }) => network)
-            return dhcpOf(networks, name, this.#log)
+            // One that comes or goes at this moment has no DHCP server to ask, though it will, or had.
+            const up = networks.filter(({ isUp }) => isUp)
+            return dhcpOf(up, name, this.#log)
           },
           networks: networkHandlers(this.#networks, this.#log),
         },

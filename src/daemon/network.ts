@@ -57,7 +57,9 @@ export class Network {
   #state: HeldState | undefined
   /** Of the uplink that is being opened: a stop does not leave it to itself. */
   #opening: Promise<Uplink> | undefined
+  #isUp = false
   #isStopped = false
+  #stop: Promise<void> | undefined
 
   constructor(settings: NetworkSettings, context: NetworkContext) {
     const { log, clock, wallClock, random32, onPorts } = context
@@ -163,6 +165,7 @@ export class Network {
       for (const listener of this.#listeners) listener.start()
       for (const listener of this.#dgramListeners) listener.start(this.vms.fullFrame)
       this.vms.dial()
+      this.#isUp = true
     } catch (error) {
       await this.#takeDown()
       this.#state?.abandon()
@@ -185,10 +188,18 @@ export class Network {
     await this.reservations?.standInstead(standing)
   }
 
-  async stop(): Promise<void> {
-    await this.#takeDown()
-    this.#state?.release()
-    this.#state = undefined
+  /** Whoever calls it waits for all of it. */
+  stop(): Promise<void> {
+    this.#stop ??= this.#takeDown().finally(() => {
+      this.#state?.release()
+      this.#state = undefined
+    })
+    return this.#stop
+  }
+
+  /** Whether it has come up, and is not on its way down. */
+  get isUp(): boolean {
+    return this.#isUp && !this.#isStopped
   }
 
   async #takeDown(): Promise<void> {

@@ -13,21 +13,13 @@ import type { Logger } from '../log.js'
 import type { SocketRights } from '../ports/claim.js'
 import { formatCidr, type Cidr } from '../wire/ipv4.js'
 import { DemandFolder } from './demand-folder.js'
+import { DemandLife } from './demand-life.js'
 import { Network, type NetworkContext } from './network.js'
 import { servesItself, type DemandSettings, type NetworkSettings } from './settings.js'
 import { DEFAULT_WAIT, settingsOf } from './wanted.js'
 
 /** Of networks on demand: each has a device of the host. */
 const MOST_DEMANDED = 64
-
-/**
- * How long a network on demand outlives its last port, in ms: a guest that reboots under QEMU's -no-reboot comes back by a
- * new process. No longer, since talosctl 1.13 and older predict the name of the next bridge.
- */
-const LINGER = 1000
-
-/** VMs that are waited for at a time: who wants a network again and again without ever coming costs no more. */
-const MOST_AWAITED = 256
 
 export interface NetworksOptions {
   context: Omit<NetworkContext, 'onPorts'>
@@ -46,13 +38,9 @@ export interface Held {
 
 interface Demanded extends Held {
   readonly kind: 'demand'
-  /** When it was wanted for VMs that have not come, the first first: until when they are waited for, in ms. */
-  awaited: number[]
-  /** VMs that are plugged in, as far as was heard. */
-  ports: number
-  /** When the last VM left, in ms. */
-  emptySince: number
-  timer: NodeJS.Timeout | undefined
+  readonly life: DemandLife
+  /** From the first who ends it. */
+  ended?: Promise<void>
 }
 
 export class Networks {
@@ -61,6 +49,8 @@ export class Networks {
   readonly #demanded = new Map<string, Demanded>()
   /** Where those on demand are; undefined where there can be none. */
   #demandIn: { settings: DemandSettings; folder: DemandFolder } | undefined
+  /** Those that should stand and could not: one on demand may have what they need, and goes one day. */
+  #hindered: NetworkSettings[] = []
   #turn: Promise<unknown> = Promise.resolve()
   #isStopped = false
 
@@ -78,8 +68,7 @@ export class Networks {
 
   /** Ms until a network on demand goes if no VM comes; undefined where there are VMs, and for those that stand. */
   timeLeft(name: string): number | undefined {
-    const entry = this.#demanded.get(name)
-    return entry && entry.ports === 0 ? Math.max(0, dueOf(entry) - this.#now()) : undefined
+    return this.#demanded.get(name)?.life.left
   }
 
   /** @throws BridgeError of the first that does not start; those before it stand then, and stop() ends them */
@@ -159,23 +148,21 @@ export class Networks {
       for (const [name, network] of this.#standing) {
         if (isKept(network.settings)) continue
         former.set(name, network.settings)
-        this.#standing.delete(name)
-        await network.stop()
-        log.info(
-          { event: 'network.down', network: name },
-          `the network ${name} is down: the file has it no more, or another`,
-        )
+        await this.#fall(network)
       }
       const failed: NetworkSettings[] = []
+      this.#hindered = []
       for (const settings of wanted) {
         const kept = this.#standing.get(settings.name)
         if (kept !== undefined) await kept.standInstead(settings.reservations ?? [])
         else if (!(await this.#tryStand(settings))) failed.push(settings)
       }
-      for (const { name } of failed) {
+      for (const settings of failed) {
+        const { name } = settings
         const before = former.get(name)
         if (before !== undefined && (await this.#tryStand(before)))
           log.warn({ event: 'network.former', network: name }, `the network ${name} is as it was before`)
+        else this.#hindered.push(settings)
       }
     })
   }
@@ -232,6 +219,20 @@ export class Networks {
     }
   }
 
+  /** Takes a standing network down. Never rejects: what goes wrong is said. */
+  async #fall(network: Network): Promise<void> {
+    const { name } = network.settings
+    const fields = { event: 'network.down', network: name }
+    const { log } = this.#options
+    try {
+      await network.stop()
+      log.info(fields, `the network ${name} is down: the file has it no more, or another`)
+    } catch (error) {
+      log.error({ ...fields, err: error }, `the network ${name} did not stop as it should`)
+    }
+    this.#standing.delete(name)
+  }
+
   async #demand(wanted: NetworkWanted, isKept: boolean): Promise<Held & { isNew: boolean }> {
     const { rights, log } = this.#options
     if (this.#demandIn === undefined)
@@ -244,7 +245,7 @@ export class Networks {
     if (there !== undefined) {
       requireSame(wanted, settings, there)
       const entry = this.#demanded.get(there.network.settings.name)
-      if (entry !== undefined) this.#await(entry, wanted)
+      entry?.life.expect(waitOf(wanted))
       return { ...there, isNew: false }
     }
     if (this.#isStopped) throw new BridgeError('ERR_STOPPING', 'the daemon is stopping')
@@ -255,18 +256,12 @@ export class Networks {
       })
     const { name } = settings
     if (!isKept) folder.make(name, wanted)
+    const life = new DemandLife({ clock: this.#options.context.clock, onOver: () => this.#over(entry) })
     const network: Network = new Network(settings, {
       ...this.#contextOf(settings),
-      onPorts: () => this.#portsChanged(entry),
+      onPorts: () => life.portsAre(network.vms.ports.size),
     })
-    const entry: Demanded = {
-      network,
-      kind: 'demand',
-      awaited: [],
-      ports: 0,
-      emptySince: 0,
-      timer: undefined,
-    }
+    const entry: Demanded = { network, kind: 'demand', life }
     this.#demanded.set(name, entry)
     try {
       await network.start()
@@ -284,7 +279,7 @@ export class Networks {
       },
       `the network ${name} is up, on demand`,
     )
-    this.#await(entry, wanted)
+    life.expect(waitOf(wanted))
     return { network, kind: 'demand', isNew: true }
   }
 
@@ -294,46 +289,11 @@ export class Networks {
     return name === 'default' ? context : { ...context, log: context.log.child({ network: name }) }
   }
 
-  /** One VM more is expected. */
-  #await(entry: Demanded, { wait = DEFAULT_WAIT }: NetworkWanted): void {
-    this.#forgetLate(entry)
-    if (entry.awaited.length === MOST_AWAITED) entry.awaited.shift()
-    entry.awaited.push(this.#now() + wait * 1000)
-    this.#schedule(entry)
-  }
-
-  /** VMs that did not come in their time are waited for no more: who plugs in takes the place of none of them. */
-  #forgetLate(entry: Demanded): void {
-    const now = this.#now()
-    entry.awaited = entry.awaited.filter(until => until > now)
-  }
-
-  /** Called in the middle of whatever a VM does: only timers are set. */
-  #portsChanged(entry: Demanded): void {
-    const { size } = entry.network.vms.ports
-    this.#forgetLate(entry)
-    // Who plugs in is one of those that are waited for.
-    for (let come = entry.ports; come < size; come++) entry.awaited.shift()
-    entry.ports = size
-    if (size === 0) entry.emptySince = this.#now()
-    this.#schedule(entry)
-  }
-
-  #schedule(entry: Demanded): void {
-    clearTimeout(entry.timer)
-    entry.timer = undefined
-    if (entry.ports > 0 || !this.#isHeld(entry)) return
-    entry.timer = setTimeout(
-      () => {
-        void this.#inTurn(async () => {
-          // Somebody may have wanted it, or come, while others had their turn.
-          if (!this.#isHeld(entry) || entry.ports > 0) return
-          if (dueOf(entry) > this.#now()) this.#schedule(entry)
-          else await this.#end(entry)
-        })
-      },
-      Math.max(0, dueOf(entry) - this.#now()),
-    )
+  #over(entry: Demanded): void {
+    void this.#inTurn(async () => {
+      // Somebody may have wanted it, or come, or removed it, while others had their turn.
+      if (this.#isHeld(entry) && entry.life.isOver) await this.#end(entry)
+    })
   }
 
   #isHeld(entry: Demanded): boolean {
@@ -341,7 +301,12 @@ export class Networks {
   }
 
   /** Takes a network on demand down, and all that it left. Never rejects: what goes wrong is said. */
-  async #end(entry: Demanded): Promise<void> {
+  #end(entry: Demanded): Promise<void> {
+    entry.ended ??= this.#takeDown(entry)
+    return entry.ended
+  }
+
+  async #takeDown(entry: Demanded): Promise<void> {
     const { name } = entry.network.settings
     const { log } = this.#options
     let failure: unknown
@@ -354,12 +319,35 @@ export class Networks {
     const fields = { event: 'network.down', network: name }
     if (failure === undefined) log.info(fields, `the network ${name} is down, and nothing is left of it`)
     else log.error({ ...fields, err: failure }, `the network ${name} did not stop as it should`)
+    await this.#standHindered()
+  }
+
+  /** Now that a network is gone. */
+  async #standHindered(): Promise<void> {
+    if (this.#isStopped) return
+    const still: NetworkSettings[] = []
+    for (const settings of this.#hindered)
+      if (this.#isHindered(settings) || !(await this.#tryStand(settings))) still.push(settings)
+    this.#hindered = still
+  }
+
+  #isHindered(settings: NetworkSettings): boolean {
+    try {
+      this.#requireRoom(settings)
+      return false
+    } catch {
+      return true
+    }
   }
 
   async #close(entry: Demanded): Promise<void> {
-    clearTimeout(entry.timer)
-    this.#demanded.delete(entry.network.settings.name)
-    await entry.network.stop()
+    entry.life.end()
+    try {
+      await entry.network.stop()
+    } finally {
+      // It is in the list as long as there is anything of it.
+      this.#demanded.delete(entry.network.settings.name)
+    }
   }
 
   /** @throws BridgeError ERR_NETWORK_EXISTS, ERR_NETWORK_OVERLAP */
@@ -396,15 +384,11 @@ export class Networks {
       hint: names.length > 0 ? `one of: ${names.join(', ')}` : 'vmbridge networks',
     })
   }
-
-  #now(): number {
-    return this.#options.context.clock.now()
-  }
 }
 
-/** When a network without VMs goes. */
-function dueOf({ awaited, emptySince }: Demanded): number {
-  return Math.max(emptySince + LINGER, ...awaited)
+/** Ms. */
+function waitOf({ wait = DEFAULT_WAIT }: NetworkWanted): number {
+  return wait * 1000
 }
 
 /** Whether a network is known by that gateway and mask. */

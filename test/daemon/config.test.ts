@@ -179,3 +179,39 @@ t.test(
     t.same(await portsOf(), before)
   },
 )
+
+t.test('a network of the file that has no room comes up when the one on demand goes', async t => {
+  const at = place(t, folder => `networks:\n${lab(folder, 'stays', 7)}`)
+  const child = await start(t, at)
+  const demand = await ask('network', 'add', '10.8.0.1/24', '--mode', 'none', '--control', at.control)
+  const reload = async (text: string): Promise<number> => {
+    const from = child.lines.length
+    const top = `control: ${at.control}\nstate-dir: ${at.folder}/state\nlog-format: json\n`
+    writeFileSync(at.file, `${top}networks:\n${lab(at.folder, 'stays', 7)}${text}`)
+    child.kill('SIGHUP')
+    await child.waitForLine(/config\.reload/, { from })
+    return from
+  }
+  const namesOf = async () => {
+    const { networks } = await ask('networks', '--control', at.control)
+    return networks.map(({ name }: { name: string }) => name)
+  }
+  const before = await reload(`${lab(at.folder, 'lab', 8)}${lab(at.folder, 'other', 9)}`)
+  await child.waitForLine(/network\.failed.*overlaps 10\.8\.0\.1\/24 of the network 10\.8\.0\.1-24/, {
+    from: before,
+  })
+  t.same(await namesOf(), ['stays', 'other', demand.network.name])
+
+  const from = child.lines.length
+  await ask('network', 'remove', demand.network.name, '--control', at.control)
+  await child.waitForLine(/network\.up.*the network lab is up/, { from })
+  t.same(await namesOf(), ['stays', 'other', 'lab'])
+
+  // What the file has no more is not waited for.
+  await reload('')
+  const again = await ask('network', 'add', '10.9.0.1/24', '--mode', 'none', '--control', at.control)
+  await reload(lab(at.folder, 'other', 9))
+  await reload('')
+  await ask('network', 'remove', again.network.name, '--control', at.control)
+  t.same(await namesOf(), ['stays'])
+})
