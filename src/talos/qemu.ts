@@ -3,7 +3,16 @@
  */
 
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, realpathSync, statSync, type Stats } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readSync,
+  realpathSync,
+  statSync,
+  type Stats,
+} from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
 import { BridgeError } from '../errors.js'
 import { printable } from '../printable.js'
@@ -52,6 +61,38 @@ export function findQemu({ name, configured, path, self }: QemuWanted): string {
   throw new BridgeError('ERR_NO_QEMU', `there is no real ${name} in PATH (${path})`, {
     hint: `install QEMU, or name it: vmbridge talos install --qemu /opt/homebrew/bin/${name}`,
   })
+}
+
+/**
+ * A PATH as the real QEMU must have it: a script may run a QEMU by name, which must not be the stand-in that started it.
+ * Another program has PATH as it was.
+ */
+export function pathFor(
+  file: string,
+  { name, path, self }: Pick<QemuWanted, 'name' | 'path' | 'self'>,
+): string {
+  if (!isScript(file)) return path
+  const own = self === undefined ? undefined : statOf(self)
+  const leadsBack = (program: string): boolean =>
+    isProgram(program) && (isSame(statOf(program), own) || isStandIn(program))
+  return path
+    .split(':')
+    .filter(folder => !leadsBack(join(folder, name)))
+    .join(':')
+}
+
+function isScript(file: string): boolean {
+  const start = Buffer.alloc(2)
+  let fd: number | undefined
+  try {
+    fd = openSync(file, constants.O_RDONLY)
+    return readSync(fd, start, 0, 2, 0) === 2 && start.toString('latin1') === '#!'
+  } catch {
+    // One that cannot be read is none: its interpreter could not either.
+    return false
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
 }
 
 function isProgram(file: string): boolean {

@@ -15,7 +15,7 @@ import { findVmnetNetdevs, stateFolderOf, streamNetdev, type VmnetNetdev } from 
 import { attach, type Attachment, type Patience } from './attach.js'
 import { findPlanned } from './ipam.js'
 import { factsOf } from './qemu-cache.js'
-import { findQemu, requireStream } from './qemu.js'
+import { findQemu, pathFor, requireStream } from './qemu.js'
 import { readSettings, type TalosSettings } from './settings.js'
 
 /** For the VM to come after its network is made: QEMU starts at once, on a machine that may be busy. */
@@ -49,6 +49,8 @@ async function becomeQemu(self: string, args: readonly string[], patience: Patie
   const configured = settings?.qemu[name]
   const path = process.env['PATH'] ?? ''
   const qemu = findQemu({ name, path, self, ...(configured !== undefined && { configured }) })
+  const itsPath = pathFor(qemu, { name, path, self })
+  if (itsPath !== path) process.env['PATH'] = itsPath
   const netdevs = findVmnetNetdevs(bytes)
   if (netdevs.length > 0) {
     const facts = factsOf(qemu, join(ownPlace().state, 'talos', 'qemu.json'))

@@ -19,7 +19,7 @@ import {
 import { join, relative } from 'node:path'
 import t, { type Test } from 'tap'
 import { factsOf } from '../../src/talos/qemu-cache.js'
-import { askQemu, findQemu, requireStream, type QemuFacts } from '../../src/talos/qemu.js'
+import { askQemu, findQemu, pathFor, requireStream, type QemuFacts } from '../../src/talos/qemu.js'
 import { scratch } from '../cli/command.js'
 import { QEMU_10 as REAL_QEMU_10 } from '../helpers/guest.js'
 import { requires } from '../helpers/requires.js'
@@ -30,6 +30,7 @@ import { FakeDaemon } from './stand-in-daemon.js'
 t.setTimeout(120_000)
 
 const NAME = 'qemu-system-aarch64'
+const skip = requires(['linux', 'cc', 'perl', 'unshare'])
 const FAKE = { skip: requires(['linux', 'cc']) }
 
 /** Folders with a program of that name each. */
@@ -94,6 +95,30 @@ t.test('a configured one is that or none', async t => {
     t.throws(() => findQemu({ ...wanted, configured }), { code: 'ERR_NO_QEMU', message: configured })
 })
 
+t.test('a script has a PATH without stand-ins, and nothing else has', async t => {
+  const [own, real, later, linked] = folders(t, 'own', 'real', 'later', 'linked')
+  const self = join(own!, NAME)
+  rmSync(join(linked!, NAME))
+  symlinkSync(self, join(linked!, NAME))
+  const path = [own, '/usr/bin', linked, real, later].join(':')
+  const of = (file: string) => pathFor(file, { name: NAME, path, self })
+  t.equal(of(join(real!, NAME)), ['/usr/bin', real, later].join(':'))
+  for (const other of [process.execPath, '/nonexistent', '/dev/null']) t.equal(of(other), path, other)
+})
+
+t.test('a script that runs a QEMU by name does not find the stand-in again', { skip }, async t => {
+  const script = join(scratch(t), NAME)
+  writeFileSync(script, `#!/bin/sh\nexec ${NAME} "$@"\n`, { mode: 0o755 })
+  const where = await place(t, { qemu: { [NAME]: script } })
+  const daemon = await new FakeDaemon(t, where.control).start()
+  for (const args of [['-netdev', NETDEV], ['-nographic']]) {
+    const child = startStandIn(where, args)
+    t.equal((await child.exited).code, QEMU_ENDED, child.text())
+    t.equal(seenBy(where)?.length, 1 + args.length)
+  }
+  t.equal(daemon.asked.length, 1, 'the network was wanted once')
+})
+
 t.test('it is asked which way it has to come back', FAKE, async t => {
   const where = await place(t)
   const path = join(where.bin, NAME)
@@ -122,8 +147,6 @@ t.test('QEMU 7.2 has no way, and QEMU 10 has ms', { skip: requires([NAME, 'qemu-
   const way = major < 8 ? 'none' : major < 9 || (major === 9 && minor < 2) ? 'reconnect' : 'reconnect-ms'
   t.equal(facts?.reconnect, way)
 })
-
-const skip = requires(['linux', 'cc', 'perl', 'unshare'])
 
 t.test('a QEMU without -netdev stream: one line', { skip }, async t => {
   const where = await place(t, { version: QEMU_6 })
