@@ -2,6 +2,7 @@
  * Reads vmbridge.yaml: the settings of a daemon and of its standing networks, or all that is wrong with it.
  */
 
+import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { faultLine, type Fault } from '../config/faults.js'
 import { readWords, type FileWords, type KeyKind, type Keys, type NetworkWords } from '../config/file.js'
@@ -126,15 +127,37 @@ export function configFileOf(
     if (named === undefined) return undefined
     throw new UsageError('--config and --no-config contradict each other', 'leave one of them out')
   }
-  const given = Object.keys(options).find(name => isNetworks(name) && (get(name) !== undefined || has(name)))
+  const given = networkOption({ get, has }, options)
   if (named === undefined) return given === undefined ? { file: ownConfig(), isNamed: false } : undefined
   if (given === undefined) return { file: resolve(named), isNamed: true }
-  const environment = environmentName(given)
-  const where = process.env[environment] === undefined ? '' : ` (${environment} in the environment)`
   throw new UsageError(
-    `--${given}${where} with --config: the file says what its networks are`,
+    `--${given}${fromWhere(given)} with --config: the file says what its networks are`,
     `write it there, or leave --${given} out`,
   )
+}
+
+/** The first option of a network that there is. */
+function networkOption(
+  { get, has }: Pick<Parsed, 'get' | 'has'>,
+  options: ConfigContext['options'],
+): string | undefined {
+  return Object.keys(options).find(name => isNetworks(name) && (get(name) !== undefined || has(name)))
+}
+
+function fromWhere(option: string): string {
+  const environment = environmentName(option)
+  return process.env[environment] === undefined ? '' : ` (${environment} in the environment)`
+}
+
+/** A warning where the user's own file is there, and not read: options of a network have the daemon do without it. */
+export function passedOver(
+  parsed: Parsed,
+  options: ConfigContext['options'],
+  file = ownConfig(),
+): string | undefined {
+  const given = networkOption(parsed, options)
+  if (given === undefined || parsed.has('no-config') || !existsSync(file)) return undefined
+  return `${printable(file)} is not read: --${given}${fromWhere(given)} says what the network is`
 }
 
 /**

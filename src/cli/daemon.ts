@@ -122,8 +122,9 @@ export const command: Command = {
 }
 
 export async function run(parsed: Parsed): Promise<number | undefined> {
-  const { readConfig } = await import('./daemon-config.js')
+  const { passedOver, readConfig } = await import('./daemon-config.js')
   const settings = readConfig(parsed, command.options) ?? readDaemonSettings(parsed)
+  const warning = passedOver(parsed, command.options)
   const { runDaemon } = await import('../daemon/daemon.js')
-  return runDaemon(settings)
+  return runDaemon(settings, warning === undefined ? [] : [warning])
 }

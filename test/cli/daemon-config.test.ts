@@ -1,15 +1,23 @@
 // What vmbridge.yaml means: settings as of the command line, and all that is wrong with it, each with its place.
 
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
-import { configFileOf, NO_FLAGS, readConfigText, type ConfigReading } from '../../src/cli/daemon-config.js'
+import {
+  configFileOf,
+  NO_FLAGS,
+  passedOver,
+  readConfigText,
+  type ConfigReading,
+} from '../../src/cli/daemon-config.js'
 import { shownYaml } from '../../src/cli/daemon-shown.js'
 import { readDaemonSettings } from '../../src/cli/daemon-settings.js'
 import { command } from '../../src/cli/daemon.js'
 import { EXAMPLE } from '../../src/cli/config-example.js'
 import { parseCommand, type Parsed } from '../../src/cli/options.js'
 import { faultLine } from '../../src/config/faults.js'
+import { scratch } from './command.js'
 import { ownConfig, ownPlace } from '../../src/config/paths.js'
 import type { DaemonSettings } from '../../src/daemon/settings.js'
 import { MAX_SOCKET_PATH } from '../../src/socket-path.js'
@@ -405,6 +413,19 @@ t.test('which file a command line means', async t => {
   t.throws(() => fileOf(['--config', '']), { message: /takes a path/ })
   t.equal(ownConfig(0, { XDG_CONFIG_HOME: '/x' }), '/etc/vmbridge.yaml')
   t.equal(ownConfig(1000, { XDG_CONFIG_HOME: '/x' }), '/x/vmbridge.yaml')
+})
+
+t.test('a file that is there and not read is said', async t => {
+  const folder = scratch(t)
+  const file = join(folder, 'vmbridge.yaml')
+  const passed = (args: string[], env?: NodeJS.ProcessEnv) =>
+    passedOver(flagsOf(args, env), command.options, file)
+  t.equal(passed(['--dns', '1.1.1.1']), undefined, 'it is not there')
+  writeFileSync(file, '')
+  t.equal(passed(['--dns', '1.1.1.1']), `${file} is not read: --dns says what the network is`)
+  t.match(passed([], { VMBRIDGE_GATEWAY: '10.0.0.1/24' }), /--gateway/)
+  t.equal(passed(['--log-level', 'debug']), undefined, 'it is read')
+  t.equal(passed(['--no-config', '--dns', '1.1.1.1']), undefined, 'it was said')
 })
 
 const GOOD = `
