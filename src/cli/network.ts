@@ -2,7 +2,7 @@
  * `vmbridge network add|remove`: networks on demand, made and removed by hand. A network that was added goes with its last VM.
  */
 
-import type { NetworkWanted } from '../control/api.js'
+import type { NetworkSummary, NetworkWanted } from '../control/api.js'
 import { readGateway } from '../config/gateway.js'
 import { UsageError } from '../errors.js'
 import { printable } from '../printable.js'
@@ -58,7 +58,7 @@ export function run(parsed: Parsed): Promise<number> {
     return askDaemon(parsed, async daemon => {
       const answer = await daemon.ensureNetwork(wanted)
       const { network, isNew } = answer
-      const text = `${network.name} ${isNew ? 'is up' : 'was there already'}; VMs plug in at ${network.sockets.join(' ')}\n`
+      const text = `${network.name} ${isNew ? 'is up' : 'was there already'}; VMs plug in at ${network.sockets.join(' ')}\n${noteOf(wanted, network)}`
       await (has('json') ? printJson(answer) : print(printable(text)))
       return 0
     })
@@ -74,6 +74,17 @@ export function run(parsed: Parsed): Promise<number> {
     })
   }
   throw new UsageError(verb === undefined ? 'network takes add or remove' : `network has no "${verb}"`, HINT)
+}
+
+/** Where a network that was there is not what was asked for: one that stands is as its owner has it. */
+function noteOf(wanted: NetworkWanted, network: NetworkSummary): string {
+  const is = [
+    wanted.name === undefined || wanted.name === network.name ? [] : `its name, not ${wanted.name}`,
+    wanted.dhcp === undefined || wanted.dhcp === network.dhcp
+      ? []
+      : `DHCP by ${network.dhcp}, not ${wanted.dhcp}`,
+  ].flat()
+  return is.length === 0 ? '' : `  note: it keeps ${is.join(', and ')}\n`
 }
 
 function wantedOf(operand: string | undefined, { get }: Parsed): NetworkWanted {

@@ -23,7 +23,7 @@ export const command: Command = {
     'dhcp-option': {
       value: 'NAME=VALUE',
       multiple: true,
-      separator: ';',
+      isFlagOnly: true, // VMBRIDGE_DHCP_OPTION is what the daemon tells everybody
       help: "add: an option that the client is told in place of the network's, as `vmbridge daemon` takes it",
     },
     ...ASK_OPTIONS,
@@ -117,16 +117,14 @@ export function recordOf(ip: string, { get, all }: Parsed): ReservationRecord {
   }
   const [mac, clientId, name] = MATCHES.map(option => get(option))
   const hostname = get('hostname')
-  // What the environment has under that name is what the daemon tells everybody.
   const options = all('dhcp-option')
-  const isDaemons = options.join(';') === process.env[environmentName('dhcp-option')]
   return {
     ip,
     ...(mac !== undefined && { mac: parseClientMac('mac', mac) }),
     ...(clientId !== undefined && { clientId: parseClientId('client-id', clientId) }),
     ...(name !== undefined && { name: parseLabel('name', name) }),
     ...(hostname !== undefined && { hostname: parseLabel('hostname', hostname) }),
-    ...(options.length > 0 && !isDaemons && { options }),
+    ...(options.length > 0 && { options }),
   }
 }
 

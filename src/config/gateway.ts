@@ -9,6 +9,8 @@ const LONGEST_PREFIX = 30
 const SHORTEST_PREFIX = 8
 /** The first byte from which on addresses are multicast or reserved (RFC 5771, RFC 1112 §4); 0 is "this network" (RFC 1122). */
 const FIRST_MULTICAST = 224
+/** The first byte of addresses that never leave a host (RFC 1122 §3.2.1.3). */
+const LOOPBACK = 127
 
 /** Why a text is no gateway, to stand behind it, and one that is right. */
 export interface GatewayFault {
@@ -23,7 +25,8 @@ export function readGateway(text: string): Cidr | GatewayFault {
   if (prefix < SHORTEST_PREFIX || prefix > LONGEST_PREFIX)
     return { wrong: `: the prefix is not from /${SHORTEST_PREFIX} to /${LONGEST_PREFIX}` }
   const first = address >>> 24
-  if (first === 0 || first >= FIRST_MULTICAST) return { wrong: ' is no address that a host can have' }
+  if (first === 0 || first === LOOPBACK || first >= FIRST_MULTICAST)
+    return { wrong: ' is no address that a host can have' }
   if (address !== network && address !== broadcast) return gateway
   const which = address === network ? 'network' : 'broadcast'
   return {

@@ -65,7 +65,9 @@ export function dhcpOf(
     })
   }
   if (network === undefined) {
-    throw new BridgeError('ERR_NO_NETWORK', 'there is no network of that name', { hint: `one of: ${names}` })
+    throw new BridgeError('ERR_NO_NETWORK', `there is no network ${quote(name ?? '')}`, {
+      hint: `one of: ${names}`,
+    })
   }
   const { dhcp, reservations } = network
   if (dhcp === undefined || reservations === undefined) {

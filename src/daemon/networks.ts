@@ -380,7 +380,7 @@ export class Networks {
         },
       )
     const names = this.list().map(({ network }) => network.settings.name)
-    return new BridgeError('ERR_NO_NETWORK', 'there is no network of that name', {
+    return new BridgeError('ERR_NO_NETWORK', `there is no network ${JSON.stringify(name.slice(0, 64))}`, {
       hint: names.length > 0 ? `one of: ${names.join(', ')}` : 'vmbridge networks',
     })
   }

@@ -8,6 +8,7 @@ import { closeSync, constants, lstatSync, openSync, renameSync, unlinkSync, type
 import { dirname } from 'node:path'
 import { BridgeError, hasCode } from '../errors.js'
 import { native } from '../native.js'
+import { shellQuote } from '../shell.js'
 import { MAX_SOCKET_PATH } from '../socket-path.js'
 
 export interface SocketRights {
@@ -211,5 +212,9 @@ export function explainPath(path: string, error: unknown, option = '--socket'): 
       cause: error,
     })
   }
-  return new BridgeError('ERR_SOCKET', `cannot make ${path}: ${reason}`, { cause: error })
+  const isFull = hasCode(error, 'ENOSPC') || hasCode(error, 'EDQUOT')
+  return new BridgeError('ERR_SOCKET', `cannot make ${path}: ${reason}`, {
+    ...(isFull && { hint: `make room: df -h ${shellQuote(dirname(path))}` }),
+    cause: error,
+  })
 }

@@ -142,6 +142,12 @@ t.test('what the environment holds for other commands is in nobody’s way', asy
   t.match(await vmbridge(['reservations', 'add', '192.168.105.20'], { env }), { status: 0, stdout: /00:20/ })
   const { stdout } = await vmbridge(['reservations', '--json'], { env })
   t.notOk(stdout.includes('options'), 'what the daemon is told to tell everybody is nobody’s own')
+  const add = ['reservations', 'add', '192.168.105.21', '--mac', '52:54:00:00:00:21']
+  const options = ['--dhcp-option', 'mtu=1400', '--dhcp-option', 'dns=8.8.8.8']
+  t.equal((await vmbridge([...add, ...options], { env })).status, 0)
+  const table = (await vmbridge(['reservations'], { env })).stdout
+  t.match(table, /105\.21 .*mtu=1400 dns=8\.8\.8\.8/, 'typed, it is this one’s, though it is the same')
+  t.equal((await vmbridge(['reservations', 'remove', '192.168.105.21'], { env })).status, 0)
   t.equal((await vmbridge(['reservations', 'remove', '192.168.105.20'], { env })).status, 0)
 })
 

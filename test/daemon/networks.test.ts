@@ -250,6 +250,7 @@ t.test('wishes that make no sense are refused in words', async t => {
   const refused: [Partial<NetworkWanted>, string, RegExp][] = [
     [{ gateway: '10.9.0.0/24' }, 'ERR_NETWORK_WANTED', /is the network address/],
     [{ gateway: '10.9.0.255/24' }, 'ERR_NETWORK_WANTED', /is the broadcast address/],
+    [{ gateway: '127.0.0.1/8' }, 'ERR_NETWORK_WANTED', /is no address that a host can have/],
     [{ gateway: '10.9.0.1' }, 'ERR_NETWORK_WANTED', /no?t an address with a prefix/],
     [{ gateway: '10.9.0.1/31' }, 'ERR_NETWORK_WANTED', /the prefix is not from \/8 to \/30/],
     [{ name: '../x' }, 'ERR_NETWORK_WANTED', /is no name of a network/],
@@ -334,7 +335,15 @@ t.test('network and networks on the command line', async t => {
   const ask = (...args: string[]) => vmbridge([...args, '--control', daemon.control])
   const added = await ask('network', 'add', '10.9.0.1/24', '--mode', 'none', '--name', 'lab')
   t.match(added, { status: 0, stdout: `lab is up; VMs plug in at ${folder}/lab/vm.sock\n` })
-  t.match(await ask('network', 'add', '10.9.0.1/24'), { status: 0, stdout: /^lab was there already/ })
+  t.match(await ask('network', 'add', '10.9.0.1/24'), {
+    status: 0,
+    stdout: /^lab was there already; VMs plug in at \S+\n$/,
+  })
+  t.match(await ask('network', 'add', '192.168.105.1/24', '--name', 'x', '--dhcp', 'answer'), {
+    status: 0,
+    stdout:
+      /^default was there .*\n {2}note: it keeps its name, not x, and DHCP by passthrough, not answer\n$/,
+  })
   const shown = await ask('networks')
   t.match(shown.stdout, /^ *NETWORK +GATEWAY +UPLINK +DHCP +VMS +LIFE +SOCKETS\n/)
   t.match(shown.stdout, /\n *default +192\.168\.105\.1\/24 +none +passthrough +0 +stands /)
@@ -348,7 +357,7 @@ t.test('network and networks on the command line', async t => {
   t.match(await ask('status', '--network', 'x'), { status: 1, stderr: 'one of: default, lab' })
   t.match(await ask('leases', '--network', 'lab'), { status: 0 })
   t.match(await ask('network', 'remove', 'lab'), { status: 0, stdout: 'lab is removed\n' })
-  t.match(await ask('network', 'remove', 'lab'), { status: 1, stderr: 'there is no network of that name' })
+  t.match(await ask('network', 'remove', 'lab'), { status: 1, stderr: 'there is no network "lab"' })
   for (const wrong of [
     ['network'],
     ['network', 'add'],
@@ -377,13 +386,14 @@ t.test(
       const tables = await host.sh('nft', 'list', 'tables')
       return `${addresses}nat: ${tables}forwarding: ${await host.sh('cat', '/proc/sys/net/ipv4/ip_forward')}`
     }
+    await host.sh('ip', 'address', 'add', '10.44.7.1/24', 'dev', 'lo')
     const before = await links()
     const { network } = await control.ensureNetwork({ gateway: '10.9.0.1/24' })
     t.match(await links(), /10\.9\.0\.1\/24/)
     t.match(await links(), /nat: table ip vmbridge_10_9_0_0_24\nforwarding: 1/)
-    await t.rejects(control.ensureNetwork({ gateway: '127.0.0.2/8', mode: 'host' }), {
+    await t.rejects(control.ensureNetwork({ gateway: '10.44.0.1/16', mode: 'host' }), {
       code: 'ERR_SUBNET_IN_USE',
-      message: '127.0.0.2/8 overlaps 127.0.0.1/8 of lo',
+      message: '10.44.0.1/16 overlaps 10.44.7.1/24 of lo',
     })
     await host.sh('ip', 'link', 'add', 'br7', 'type', 'bridge')
     await host.sh('ip', 'address', 'add', '10.7.0.9/16', 'dev', 'br7')

@@ -4,13 +4,12 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { CONTROL_NAME, DEFAULT_PREFIX, findInRun, ownPlace } from '../../config/paths.js'
+import { CONTROL_NAME, DEFAULT_PREFIX, findInRun } from '../../config/paths.js'
 import type { NetworkStatus, NetworkSummary, ReservationRecord } from '../../control/api.js'
 import { ControlClient } from '../../control/client.js'
 import { BridgeError, UsageError } from '../../errors.js'
 import { printable } from '../../printable.js'
-import { factsOf } from '../../talos/qemu-cache.js'
-import { findQemu, type QemuFacts } from '../../talos/qemu.js'
+import { askQemu, findQemu, type QemuFacts } from '../../talos/qemu.js'
 import { readSettings, STAND_INS, TALOS, type TalosSettings } from '../../talos/settings.js'
 import { print, printJson, reservationsOf } from '../ask.js'
 import type { Command, Parsed } from '../options.js'
@@ -85,7 +84,7 @@ function standIn(folder: string, name: string, settings: TalosSettings | undefin
     const configured = settings?.qemu[name]
     const wanted = { name, path: process.env['PATH'] ?? '', self: path }
     const qemu = findQemu({ ...wanted, ...(configured !== undefined && { configured }) })
-    return { ...shown, qemu: { path: qemu, ...factsOf(qemu, join(ownPlace().state, 'talos', 'qemu.json')) } }
+    return { ...shown, qemu: { path: qemu, ...askQemu(qemu) } }
   } catch (error) {
     if (!(error instanceof BridgeError)) throw error
     return { ...shown, lack: error.message }

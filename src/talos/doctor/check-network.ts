@@ -75,21 +75,26 @@ const subnetText = ({ network, prefix, netmask, broadcast }: Cidr): string =>
 /** Interfaces of this machine that stand in the cluster's subnet: a bridge of others, Docker's, a VPN's. */
 export function checkAddresses(machine: Machine, { subnet }: Wanted, daemon: DaemonView): Finding[] {
   const name = 'addresses'
-  const isOurs = !('error' in daemon) && daemon.networks.some(({ gateway }) => gateway === formatCidr(subnet))
+  const ours = 'error' in daemon ? [] : daemon.networks.map(({ gateway }) => gateway)
   const text = subnetText(subnet)
   const clashes = machine.addresses().filter(({ cidr }) => {
     const own = parseCidr(cidr)
     return own !== undefined && overlap(own, subnet)
   })
-  const strangers = clashes.filter(({ cidr }) => !isOurs || cidr !== formatCidr(subnet))
-  // Two with the gateway's own address: only one can be ours.
-  const rest = strangers.length > 0 ? strangers : clashes.slice(1)
+  const strangers = clashes.filter(({ cidr }) => !ours.includes(cidr))
+  // Two with one gateway's address: only one can be ours.
+  const isSecond = ({ cidr }: { cidr: string }, at: number): boolean =>
+    clashes.findIndex(each => each.cidr === cidr) < at
+  const rest = strangers.length > 0 ? strangers : clashes.filter(isSecond)
   if (rest.length > 0) {
     const who = rest.map(each => `${printable(each.name)} (${each.cidr})`).join(', ')
     const fix = `end what made ${printable(rest[0].name)}, or talosctl cluster create qemu --cidr with another subnet`
     return [failed(name, `${who} is in ${text} already`, fix)]
   }
-  if (clashes.length === 1) return [ok(name, `${clashes[0].name} has ${clashes[0].cidr}: a cluster runs`)]
+  const own = clashes.find(({ cidr }) => cidr === formatCidr(subnet))
+  if (own !== undefined) return [ok(name, `${own.name} has ${own.cidr}: a cluster runs`)]
+  // An overlapping network of this daemon is told of the daemon.
+  if (clashes.length > 0) return [ok(name, `nobody but this daemon has an address in ${text}`)]
   return [ok(name, `nobody here has an address in ${text}`)]
 }
 

@@ -288,8 +288,11 @@ const FAULTS: Fault[] = [
     /--cidr/,
   ],
   [
-    'a network on demand overlaps',
-    mac => (mac.networks = [summary('10.5.0.129/25')]),
+    'a network on demand overlaps: its own interface is nobody else’s',
+    mac => {
+      mac.networks = [summary('10.5.0.129/25')]
+      mac.interfaces.push({ name: 'bridge100', cidr: '10.5.0.129/25' })
+    },
     'failed',
     'daemon',
     /its network 10\.5\.0\.129-25 has 10\.5\.0\.129\/25, which overlaps/,
