@@ -1,7 +1,7 @@
 // Real clients on a network that answers DHCP from reservations, as Talos nodes are on one: what they are told, that they
 // renew and rebind, and what tshark thinks of the answers.
 
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { scratch } from '../cli/command.js'
@@ -12,6 +12,7 @@ import { withPrivateResolv } from '../helpers/netns.js'
 import { requires } from '../helpers/requires.js'
 import { capture, CAPTURE_NEEDS, decode, faultsIn, pcapOf } from './capture.js'
 import { addressesOf, HOST_NEEDS, plug, recorder, routesOf } from './host.js'
+import { NETWORKD_NEEDS, startNetworkd } from './systemd-networkd.js'
 
 t.setTimeout(90_000)
 
@@ -131,48 +132,20 @@ t.test(
   },
 )
 
-const NETWORKD = '/lib/systemd/systemd-networkd'
-const NETWORK = `
-[Match]
-Name=eth0
-[Network]
-DHCP=ipv4
-LinkLocalAddressing=no
-IPv6AcceptRA=no
-[DHCPv4]
-UseMTU=yes
-`
-/** Read-only, /sys says that there is no udev to wait for. */
-const COVER = `chown -R systemd-network "$0/run" && mount -o remount,ro /sys &&
-  mkdir -p /etc/systemd/network /run/systemd && mount --bind "$0/network" /etc/systemd/network &&
-  mount --bind "$0/run" /run/systemd && exec "$@"`
-
 t.test(
   'systemd-networkd configures its device',
   {
-    skip: requires([...NEEDS, 'unshare', 'systemctl']),
+    skip: requires([...NEEDS, ...NETWORKD_NEEDS]),
   },
   async t => {
     const daemon = await startAnswering(t)
     const ns = await plug(t, daemon, mac)
     const wire = await capture(t, ns)
-    const folder = scratch(t)
-    for (const name of ['network', 'run/netif/leases', 'run/netif/links', 'run/netif/lldp'])
-      mkdirSync(join(folder, name), { recursive: true })
-    writeFileSync(join(folder, 'network/10.network'), NETWORK)
-    const resolv = withPrivateResolv()
-    t.teardown(resolv.close)
-    const env = { SYSTEMD_LOG_LEVEL: 'debug', SYSTEMD_LOG_TARGET: 'console' }
-    const client = ns.spawn([...resolv.prefix, 'unshare', '--uts', 'sh', '-c', COVER, folder, NETWORKD], {
-      env,
-    })
-    t.teardown(() => client.close())
-    await client.waitForLine(/eth0: State changed: configuring -> configured/, { timeoutMs: 30_000 })
+    const { files } = await startNetworkd(t, ns, ['UseMTU=yes'])
     t.strictSame(await addressesOf(ns), [`${ip}/24`])
     t.match(await routesOf(ns), { default: '10.5.0.1' })
     t.match(await ns.sh('ip', 'link', 'show', 'eth0'), ' mtu 1450 ')
-    const leases = join(folder, 'run/netif/leases')
-    const lease = readFileSync(join(leases, readdirSync(leases)[0]!), 'utf8')
+    const lease = files('leases')
     for (const line of ['T1=150', 'T2=262', 'LIFETIME=300', 'DNS=8.8.8.8 1.1.1.1', 'HOSTNAME=node-1'])
       t.match(lease, `${line}\n`)
     t.match((await daemon.status()).networks[0].leases, [{ ip, mac, state: 'bound' }])

@@ -1,38 +1,24 @@
 // systemd-networkd as a client: run as it is, without a bus and without systemd, in mount and host name spaces of
 // its own. What it learnt is in its lease and link files, and on the device.
 
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
-import { scratch } from '../cli/command.js'
-import { withPrivateResolv } from '../helpers/netns.js'
 import { requires } from '../helpers/requires.js'
 import { capture, CAPTURE_NEEDS } from './capture.js'
 import { addressesOf, EVERY_OPTION, HOST_NEEDS, MAC, meetServer, plug, routesOf, startAlone } from './host.js'
+import { NETWORKD_NEEDS, startNetworkd } from './systemd-networkd.js'
 
 t.setTimeout(60_000)
 
-const NETWORKD = '/lib/systemd/systemd-networkd'
-const skip = requires([...HOST_NEEDS, ...CAPTURE_NEEDS, 'unshare', 'systemctl'])
+const skip = requires([...HOST_NEEDS, ...CAPTURE_NEEDS, ...NETWORKD_NEEDS])
 
-const NETWORK = `
-[Match]
-Name=eth0
-[Network]
-DHCP=ipv4
-LinkLocalAddressing=no
-IPv6AcceptRA=no
-[DHCPv4]
-Hostname=gamma
-UseMTU=yes
-UseDomains=yes
-UseRoutes=yes
-SendRelease=yes
-RequestOptions=224
-`
-/** Read-only, /sys says that there is no udev to wait for. */
-const COVER = `mount -o remount,ro /sys && mkdir -p /etc/systemd/network /run/systemd &&
-  mount --bind "$0/network" /etc/systemd/network && mount --bind "$0/run" /run/systemd && exec "$@"`
+const WISHES = [
+  'Hostname=gamma',
+  'UseMTU=yes',
+  'UseDomains=yes',
+  'UseRoutes=yes',
+  'SendRelease=yes',
+  'RequestOptions=224',
+]
 
 /** KEY=VALUE lines. */
 const entriesOf = (text: string): Record<string, string> =>
@@ -47,18 +33,8 @@ t.test('systemd-networkd configures its device', { skip }, async t => {
   const daemon = await startAlone(t, ...EVERY_OPTION)
   const ns = await plug(t, daemon, MAC)
   const wire = await capture(t, ns)
-  const folder = scratch(t)
-  for (const name of ['network', 'run/netif/leases', 'run/netif/links', 'run/netif/lldp'])
-    mkdirSync(join(folder, name), { recursive: true })
-  writeFileSync(join(folder, 'network/10.network'), NETWORK)
-  const resolv = withPrivateResolv()
-  t.teardown(resolv.close)
-  // Its host name is its own, too: it sets the one that it is told.
-  const cover = ['unshare', '--uts', 'sh', '-c', `chown -R systemd-network "$0/run" && ${COVER}`, folder]
-  const env = { SYSTEMD_LOG_LEVEL: 'debug', SYSTEMD_LOG_TARGET: 'console' }
-  const client = ns.spawn([...resolv.prefix, ...cover, NETWORKD], { env })
-  t.teardown(() => client.close())
-  await client.waitForLine(/eth0: State changed: configuring -> configured/)
+  const networkd = await startNetworkd(t, ns, WISHES)
+  const { client } = networkd
 
   const [address] = await addressesOf(ns)
   const ip = address?.split('/')[0]
@@ -69,14 +45,7 @@ t.test('systemd-networkd configures its device', { skip }, async t => {
     '10.0.0.0/8': '192.168.105.6',
     '172.16.32.0/20': '192.168.105.7',
   })
-  const files = (name: string) => {
-    const directory = join(folder, 'run/netif', name)
-    return entriesOf(
-      readdirSync(directory)
-        .map(file => readFileSync(join(directory, file), 'utf8'))
-        .join('\n'),
-    )
-  }
+  const files = (name: 'leases' | 'links') => entriesOf(networkd.files(name))
   const lease = files('leases')
   t.match(lease, {
     ADDRESS: ip,

@@ -15,7 +15,7 @@ import {
   RELAY_IP,
 } from '../dhcp/answer-bench.js'
 import { ip, station, udpFrame } from '../dhcp/segment.js'
-import { startDaemon } from '../helpers/daemon.js'
+import { startDaemon, type Scope } from '../helpers/daemon.js'
 import type { Host } from '../helpers/host.js'
 import { requires } from '../helpers/requires.js'
 import { NODE, startAnswering } from './answering.js'
@@ -72,17 +72,22 @@ function foreign(hostMac: string): Uint8Array[] {
   )
 }
 
+/** A network with the host on it, and a VM. */
+async function scene(t: Scope, isKept: boolean) {
+  const host = await namespace(t)
+  const daemon = isKept
+    ? await startAnswering(t, { netns: host, args: UPLINK })
+    : await startDaemon(t, { netns: host, args: ['--gateway', '10.5.0.1/24', ...UPLINK, '--no-dhcp'] })
+  return { host, daemon, vm: await Station.plug(t, daemon) }
+}
+
 for (const mode of ['answer', 'passthrough'] as const) {
   const isKept = mode === 'answer'
   t.test(
     `${mode}: what bootpd and talosctl say at the uplink ${isKept ? 'never reaches' : 'reaches'} a guest`,
     { skip: requires(NEEDS) },
     async t => {
-      const host = await namespace(t)
-      const daemon = isKept
-        ? await startAnswering(t, { netns: host, args: UPLINK })
-        : await startDaemon(t, { netns: host, args: ['--gateway', '10.5.0.1/24', ...UPLINK, '--no-dhcp'] })
-      const vm = await Station.plug(t, daemon)
+      const { host, daemon, vm } = await scene(t, isKept)
       const hostMac = (await host.sh('cat', `/sys/class/net/${TAP}/address`)).trim()
       // The switch knows where the station is: what is for it alone would go nowhere else.
       vm.send(marker)
@@ -99,11 +104,7 @@ for (const mode of ['answer', 'passthrough'] as const) {
     `${mode}: what a guest asks ${isKept ? 'never leaves' : 'leaves'} by the uplink, by broadcast or to the gateway itself`,
     { skip: requires(NEEDS) },
     async t => {
-      const host = await namespace(t)
-      const daemon = isKept
-        ? await startAnswering(t, { netns: host, args: UPLINK })
-        : await startDaemon(t, { netns: host, args: ['--gateway', '10.5.0.1/24', ...UPLINK, '--no-dhcp'] })
-      const vm = await Station.plug(t, daemon)
+      const { host, vm } = await scene(t, isKept)
       const dump = host.spawn(['tcpdump', '--immediate-mode', '-l', '-n', '-i', TAP, 'udp'])
       t.teardown(() => dump.close())
       await dump.waitForLine(/listening on/)

@@ -1,7 +1,7 @@
 // docs/metallb-on-talos-mac.md is pasted into a terminal: every command of ours in it, in a block, a table or a sentence, is one
 // that the program takes, and every link of the page leads somewhere.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readCluster } from '../../src/cli/cluster-options.js'
@@ -14,6 +14,7 @@ import { patchOption } from '../../src/talos/manifests.js'
 import { LAST_KNOWN } from '../../src/talos/version.js'
 import { formatIpv4Range } from '../../src/wire/ipv4.js'
 import { ROOT } from '../helpers/root.js'
+import { deadLinks } from './links.js'
 
 const PAGE = readFileSync(join(ROOT, 'docs/metallb-on-talos-mac.md'), 'utf8')
 
@@ -98,15 +99,6 @@ t.test('the routes of the page do what it says', async t => {
 })
 
 t.test('every link of the page leads somewhere', async t => {
-  const headings = [...prose.matchAll(/^#+ (.*)$/gm)].map(([, text]) =>
-    text
-      .toLowerCase()
-      .replaceAll(/[^\w -]/g, '')
-      .replaceAll(' ', '-'),
-  )
-  for (const [, target] of prose.matchAll(/\]\((?!https:)([^)]+)\)/g)) {
-    const [file, anchor] = target.split('#')
-    if (file !== '') t.ok(existsSync(join(ROOT, 'docs', file)), target)
-    else t.ok(headings.includes(anchor), target)
-  }
+  t.ok(prose.includes(']('), 'there are some')
+  t.same(deadLinks(prose), [])
 })

@@ -3,14 +3,13 @@
 // frames are counted on the stalled VM's port, and the VM is back when its QEMU is.
 
 import t from 'tap'
-import type { Child } from '../helpers/child.js'
+import { datagramsSent, generate, startFlood } from '../helpers/flood.js'
 import type { Guest } from '../helpers/guest.js'
 import {
   fetchToGuest,
   fetchToHost,
   HOST_IP,
   lease,
-  type Lab,
   publishFromGuest,
   publishFromHost,
   startLab,
@@ -31,45 +30,18 @@ const FLOOD_AT_MOST = 600_000
 const FLOOD_AT_LEAST = 60_000
 const MEMORY_MAY_GROW = 32 * 2 ** 20
 
-const FLOOD = `
-const [target, broadcast] = process.argv.slice(1)
-const socket = require('node:dgram').createSocket('udp4')
-const payload = Buffer.alloc(${PAYLOAD}, 0x5a)
-let sent = 0
-socket.on('error', () => {})
-socket.bind(() => {
-  socket.setBroadcast(true)
-  const timer = setInterval(() => {
-    for (let i = 0; i < ${FRAMES_PER_BURST}; i++) socket.send(payload, 9, target, () => {})
-    socket.send(payload, 9, broadcast, () => {})
-    sent += ${FRAMES_PER_BURST}
-    if (sent % 10_000 === 0) console.log('sent ' + sent)
-    if (sent >= ${FLOOD_AT_MOST}) clearInterval(timer)
-  }, ${BURST_EVERY_MS})
+/** At A, and once in a while at everybody. */
+const floodOf = (ip: string) => ({
+  burst: [[ip, FRAMES_PER_BURST] as const, [BROADCAST_IP, 1] as const],
+  everyMs: BURST_EVERY_MS,
+  payload: PAYLOAD,
+  atMost: FLOOD_AT_MOST,
+  sayEvery: 10_000,
 })
-`
 
-const framesSent = (line: string) => Number(/^sent (\d+)$/.exec(line)?.[1] ?? 0)
-
-/** Floods A from the host, and once in a while everybody by broadcast, until it is closed. */
-const startFlood = ({ host }: Lab, ip: string): Child =>
-  host.spawn([process.execPath, '-e', FLOOD, ip, BROADCAST_IP])
-
-/** Floods from a VM, by its kernel's packet generator: UDP frames of 1414 bytes, as fast as its NIC takes them. */
+/** Floods from a VM: UDP frames of 1414 bytes, as fast as its NIC takes them. */
 const floodFromGuest = (guest: Guest, mac: string, ip: string, count: number) =>
-  guest.sh(
-    `
-    set -e
-    modprobe pktgen
-    [ -e /proc/net/pktgen/eth0 ] || echo add_device eth0 >/proc/net/pktgen/kpktgend_0
-    for setting in 'count ${count}' 'pkt_size ${PAYLOAD + 14}' 'delay 0' 'dst ${ip}' 'dst_mac ${mac}'; do
-      echo "$setting" >/proc/net/pktgen/eth0
-    done
-    echo start >/proc/net/pktgen/pgctrl
-    grep 'Result: OK' /proc/net/pktgen/eth0
-    `,
-    { timeoutMs: 60_000 },
-  )
+  guest.sh(generate({ count, size: PAYLOAD + 14, delay: 0, mac, ip }), { timeoutMs: 60_000 })
 
 t.test('a stalled VM harms nobody', { skip: requires(GUEST_LAB) }, async t => {
   const lab = await startLab(t)
@@ -101,8 +73,8 @@ t.test('a stalled VM harms nobody', { skip: requires(GUEST_LAB) }, async t => {
   await host.sh('ip', 'neigh', 'replace', ipA, 'lladdr', a.mac, 'nud', 'permanent', 'dev', TAP)
 
   a.stop()
-  const flood = startFlood(lab, ipA)
-  await flood.waitForLine(line => framesSent(line) > 0)
+  const flood = startFlood(host, floodOf(ipA))
+  await flood.waitForLine(line => datagramsSent(line) > 0)
 
   await t.test('while A is stopped and flooded, the others go on unharmed', async t => {
     t.equal(await pingsLost(ipB), 0, 'the host pings B without a loss')
@@ -119,7 +91,7 @@ t.test('a stalled VM harms nobody', { skip: requires(GUEST_LAB) }, async t => {
   })
 
   await t.test("the daemon's memory stays bounded and the drops of A are counted", async t => {
-    await flood.waitForLine(line => framesSent(line) >= FLOOD_AT_LEAST, { timeoutMs: 60_000 })
+    await flood.waitForLine(line => datagramsSent(line) >= FLOOD_AT_LEAST, { timeoutMs: 60_000 })
     const grown = daemon.residentBytes() - memoryBefore
     t.ok(grown < MEMORY_MAY_GROW, `grown by ${(grown / 2 ** 20).toFixed(1)} MiB`)
     const drops = (await dropsOfA()) - dropsBefore

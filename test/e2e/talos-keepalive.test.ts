@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import type { Child } from '../helpers/child.js'
+import { datagramsSent, generate, startFlood } from '../helpers/flood.js'
 import { requires } from '../helpers/requires.js'
 import { TALOS_LAB, TalosHost, whoIs } from '../helpers/talos.js'
 import type { TalosNode } from '../helpers/talos-node.js'
@@ -25,37 +25,21 @@ const FROM_NODE_EVERY_NS = 1_000_000
 const MEMORY_MAY_GROW = 12 * 2 ** 20
 const QUEUE_MAY_HOLD = 512 * 1024
 
-const STORM = `
-const socket = require('node:dgram').createSocket('udp4')
-const payload = Buffer.alloc(${PAYLOAD}, 0x5a)
-let sent = 0
-socket.on('error', () => {})
-socket.bind(() => {
-  socket.setBroadcast(true)
-  const timer = setInterval(() => {
-    for (let i = 0; i < ${FRAMES_PER_BURST}; i++) socket.send(payload, 9, '${BROADCAST}', () => {})
-    sent += ${FRAMES_PER_BURST}
-    if (sent % 1000 === 0) console.log('sent ' + sent)
-    if (sent >= ${STORM_AT_MOST}) clearInterval(timer)
-  }, ${BURST_EVERY_MS})
-})
-`
+const STORM = {
+  burst: [[BROADCAST, FRAMES_PER_BURST]],
+  everyMs: BURST_EVERY_MS,
+  payload: PAYLOAD,
+  atMost: STORM_AT_MOST,
+  sayEvery: 1000,
+} as const
 
-const framesSent = (line: string) => Number(/^sent (\d+)$/.exec(line)?.[1] ?? 0)
-
-const stormFromHost = (host: TalosHost): Child => host.netns.spawn([process.execPath, '-e', STORM])
-
-const stormFromNode = (node: TalosNode) =>
-  node.sh(`
-    set -e
-    modprobe pktgen
-    [ -e /proc/net/pktgen/eth0 ] || echo add_device eth0 >/proc/net/pktgen/kpktgend_0
-    for setting in 'count ${FROM_NODE}' 'pkt_size ${PAYLOAD}' 'delay ${FROM_NODE_EVERY_NS}' 'dst ${BROADCAST}' 'dst_mac ff:ff:ff:ff:ff:ff'; do
-      echo "$setting" >/proc/net/pktgen/eth0
-    done
-    echo start >/proc/net/pktgen/pgctrl
-    grep 'Result: OK' /proc/net/pktgen/eth0
-  `)
+const STORM_OF_NODE = {
+  count: FROM_NODE,
+  size: PAYLOAD,
+  delay: FROM_NODE_EVERY_NS,
+  mac: 'ff:ff:ff:ff:ff:ff',
+  ip: BROADCAST,
+}
 
 async function portOf(host: TalosHost, pid: number | undefined) {
   const port = (await host.network())!.ports.find(({ peer }) => peer?.pid === pid)
@@ -89,19 +73,19 @@ t.test('storms past a keepalive harm nobody', { skip: requires(TALOS_LAB) }, asy
   t.equal((await keepalive()).rx.frames, 0, 'the keepalive has said nothing')
   const memory = host.daemon.residentBytes()
 
-  const storm = stormFromHost(host)
-  await storm.waitForLine(line => framesSent(line) > 0)
+  const storm = startFlood(host.netns, STORM)
+  await storm.waitForLine(line => datagramsSent(line) > 0)
   await t.test('while the host storms', async t => {
     t.equal(await lossOf(host, a.ip), 0, 'it pings a node without a loss')
     t.equal(await fetchFrom(host, a), sum, '10 MB from a node to the host')
     t.match(await b.sh(`ping -q -c 5 -W 5 ${a.ip}`), / 0% packet loss/, 'a node pings another without a loss')
     const other = `wget -q -O - http://${a.ip}:50000/noise | sha256sum`
     t.equal((await b.sh(other)).slice(0, 64), sum, '10 MB from a node to another')
-    await storm.waitForLine(line => framesSent(line) >= STORM_AT_LEAST, { timeoutMs: 60_000 })
+    await storm.waitForLine(line => datagramsSent(line) >= STORM_AT_LEAST, { timeoutMs: 60_000 })
   })
 
   await t.test('while a node storms too', async t => {
-    const [, loss] = await Promise.all([stormFromNode(b), lossOf(host, a.ip)])
+    const [, loss] = await Promise.all([b.sh(generate(STORM_OF_NODE)), lossOf(host, a.ip)])
     t.equal(loss, 0, 'the host pings another node without a loss')
     t.equal(await whoIs(host, b.ip), b.name, 'and reaches that one by TCP')
   })
