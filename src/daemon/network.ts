@@ -132,8 +132,7 @@ export class Network {
         stateDir,
       })
       this.uplink = await this.#opening
-      if (this.#isStopped)
-        throw new BridgeError('ERR_STOPPING', `the network ${this.settings.name} is stopping`)
+      this.#requireGoing()
       if (this.settings.dhcp !== undefined) {
         this.#dhcp = new DhcpSegment({
           settings: this.settings.dhcp,
@@ -162,6 +161,7 @@ export class Network {
         await this.#dhcp.start()
       }
       await this.vms.load()
+      this.#requireGoing()
       for (const listener of this.#listeners) listener.start()
       for (const listener of this.#dgramListeners) listener.start(this.vms.fullFrame)
       this.vms.dial()
@@ -172,6 +172,12 @@ export class Network {
       this.#state = undefined
       throw error
     }
+  }
+
+  /** A stop in the middle of the start has taken down what there was: nothing may come after it. */
+  #requireGoing(): void {
+    if (this.#isStopped)
+      throw new BridgeError('ERR_STOPPING', `the network ${this.settings.name} is stopping`)
   }
 
   /** Two DHCP servers on one LAN: the VMs hear ours alone, but the addresses are everybody's. */
