@@ -38,9 +38,12 @@ type Question = {
  */
 export class ControlClient {
   readonly path: string
+  readonly #patience: (() => number) | undefined
 
-  constructor(path: string) {
+  /** @param patience ms that an answer may take, asked for at each question; what is usual where there is none */
+  constructor(path: string, patience?: () => number) {
     this.path = path
+    this.#patience = patience
   }
 
   status(): Promise<DaemonStatus> {
@@ -92,7 +95,7 @@ export class ControlClient {
     { method = 'GET', path, network, body }: Question,
     isAnswer: (answer: unknown) => answer is T,
   ): Promise<T> {
-    const timeout = method === 'GET' ? PATIENCE : PATIENCE_FOR_CHANGE
+    const timeout = this.#patience?.() ?? (method === 'GET' ? PATIENCE : PATIENCE_FOR_CHANGE)
     const query = network === undefined ? '' : `?network=${encodeURIComponent(network)}`
     return new Promise((resolve, reject) => {
       const options = { socketPath: this.path, method, path: path + query, timeout }
@@ -113,7 +116,7 @@ export class ControlClient {
           }
         })
       })
-      asked.on('timeout', () => asked.destroy(new Error(`no answer within ${timeout / 1000} s`)))
+      asked.on('timeout', () => asked.destroy(new Error(`no answer within ${Math.ceil(timeout / 1000)} s`)))
       asked.on('error', error => reject(this.#explain(error)))
       asked.end(body === undefined ? undefined : JSON.stringify(body))
     })

@@ -3,7 +3,7 @@
  * starts, as QEMU 7.2 would run on with a dead NIC if nobody listened.
  */
 
-import type { NetworkWanted, ReservationRecord } from '../control/api.js'
+import type { NetworkSummary, NetworkWanted, ReservationRecord } from '../control/api.js'
 import type { ControlClient } from '../control/client.js'
 import { BridgeError, hasCode } from '../errors.js'
 
@@ -29,18 +29,26 @@ const PASSING = ['ERR_NO_DAEMON', 'ERR_CONTROL', 'ERR_NO_NETWORK']
 const isPassing = (error: unknown): boolean =>
   error instanceof BridgeError && PASSING.includes(error.code) && !hasCode(error.cause, 'EACCES')
 
+/** What a VM plugs into. */
+export interface Attached {
+  /** The path of the socket. */
+  socket: string
+  /** Whether the network has the MTU that was asked for: one that was there keeps its own. */
+  hasMtu: boolean
+}
+
 /** The longest path of a Unix socket: sun_path on macOS, without its NUL. */
 const MOST_PATH = 103
 
 /**
- * The path of the socket that the VM plugs into. Tries again while no daemon answers.
+ * Tries again while no daemon answers.
  * @throws BridgeError the daemon's refusal, or the last reason when patience is at its end
  */
 export async function attach(
   daemon: ControlClient,
   attachment: Attachment,
   { total, pause, now, sleep }: Patience,
-): Promise<string> {
+): Promise<Attached> {
   const end = now() + total
   for (;;) {
     try {
@@ -55,14 +63,35 @@ export async function attach(
 async function tryAttach(
   daemon: ControlClient,
   { network: wanted, reservation }: Attachment,
-): Promise<string> {
-  const { network } = await daemon.ensureNetwork(wanted)
+): Promise<Attached> {
+  const { network, hasMtu } = await ensure(daemon, wanted)
   const socket: unknown = network.sockets?.[0]
   if (typeof socket !== 'string' || !isSocketPath(socket)) {
     throw new BridgeError('ERR_NO_SOCKET', `the daemon gave network ${wanted.gateway} no usable socket`)
   }
   if (reservation !== undefined) await reserve(daemon, network.name, reservation)
-  return socket
+  return { socket, hasMtu }
+}
+
+/**
+ * A network is known by its gateway and mask, and the first VM of a cluster, a keepalive, does not say which MTU the nodes
+ * will have.
+ */
+async function ensure(
+  daemon: ControlClient,
+  { mtu, ...wanted }: NetworkWanted,
+): Promise<{ network: NetworkSummary; hasMtu: boolean }> {
+  if (mtu !== undefined) {
+    try {
+      const { network } = await daemon.ensureNetwork({ ...wanted, mtu })
+      return { network, hasMtu: true }
+    } catch (error) {
+      if (!(error instanceof BridgeError) || error.code !== 'ERR_NETWORK_DIFFERS') throw error
+    }
+  }
+  // Whatever else differs is refused here.
+  const { network } = await daemon.ensureNetwork(wanted)
+  return { network, hasMtu: mtu === undefined }
 }
 
 const isSocketPath = (path: string): boolean =>

@@ -112,22 +112,35 @@ const isSame = (a: Stats | undefined, b: Stats | undefined): boolean =>
 /** Of whatever prefix: two of them would start each other for ever. */
 const isStandIn = (file: string): boolean => readSettings(dirname(realpathSync(file))) !== undefined
 
-/** Starting a QEMU for its version takes 20 ms. */
+/** A start for the version takes 20 ms; the first one on a Mac is looked at by the system, and takes seconds. */
 const PATIENCE_MS = 10_000
 const SOME_SOCKET = '/vmbridge'
 const WAYS: readonly Reconnect[] = ['reconnect-ms', 'reconnect', 'none']
 
 /**
- * Asks a QEMU: it reads a netdev where it stands, complains if it does not know all of it, and else gets to `-version`.
- * Undefined for what does not answer as a QEMU does.
+ * Asks a QEMU for its version, and whether it takes the netdev that this version has: it reads a netdev where it stands,
+ * complains if it does not know all of it, and else gets to `-version`. A build that has another one is found out. What
+ * takes none of them so (a wrapper) has that of its version. Undefined for what does not answer as a QEMU does.
  */
 export function askQemu(file: string): QemuFacts | undefined {
-  for (const reconnect of WAYS) {
-    const version = versionOf(file, ['-netdev', streamNetdev('n', SOME_SOCKET, reconnect)])
-    if (version !== undefined) return { version, reconnect }
-  }
   const version = versionOf(file, [])
-  return version === undefined ? undefined : { version }
+  if (version === undefined) return undefined
+  const usual = usualWay(version)
+  if (usual === undefined) return { version }
+  const takes = (way: Reconnect): boolean =>
+    versionOf(file, ['-netdev', streamNetdev('n', SOME_SOCKET, way)]) !== undefined
+  const reconnect = [usual, ...WAYS.filter(way => way !== usual)].find(takes)
+  return { version, reconnect: reconnect ?? usual }
+}
+
+/** Of QEMU as it is released; undefined before `-netdev stream`. */
+function usualWay(version: string): Reconnect | undefined {
+  const [major = 0, minor = 0] = version.split('.').map(part => Number.parseInt(part, 10))
+  const since = (wantedMajor: number, wantedMinor: number): boolean =>
+    major > wantedMajor || (major === wantedMajor && minor >= wantedMinor)
+  if (since(9, 2)) return 'reconnect-ms'
+  if (since(8, 0)) return 'reconnect'
+  return since(7, 2) ? 'none' : undefined
 }
 
 function versionOf(file: string, args: readonly string[]): string | undefined {
@@ -138,7 +151,7 @@ function versionOf(file: string, args: readonly string[]): string | undefined {
     killSignal: 'SIGKILL',
   })
   if (status !== 0) return undefined
-  return /^QEMU emulator version ([\w.+-]{1,40})/.exec(stdout)?.[1]
+  return /^QEMU emulator version (\d[\w.+-]{0,39})/m.exec(stdout)?.[1]
 }
 
 /** @throws BridgeError ERR_OLD_QEMU */

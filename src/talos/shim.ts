@@ -55,10 +55,14 @@ async function becomeQemu(self: string, args: readonly string[], patience: Patie
   if (netdevs.length > 0) {
     const facts = factsOf(qemu, join(ownPlace().state, 'talos', 'qemu.json'))
     const reconnect = facts === undefined ? 'none' : requireStream(qemu, facts)
-    const daemon = new ControlClient(process.env['VMBRIDGE_CONTROL'] || findInRun(CONTROL_NAME))
+    const end = patience.now() + patience.total
+    const left = (): number => Math.max(1, end - patience.now())
+    const daemon = new ControlClient(process.env['VMBRIDGE_CONTROL'] || findInRun(CONTROL_NAME), left)
     for (const netdev of netdevs) {
       const attachment = attachmentOf(netdev, bytes, settings?.dhcp ?? 'answer')
-      const socket = await attach(daemon, attachment, patience)
+      const { socket, hasMtu } = await attach(daemon, attachment, patience)
+      if (!hasMtu)
+        say(name, `the network ${netdev.gateway} was made with another MTU than ${netdev.mtu}, and keeps it`)
       if (isUnplanned(netdev, attachment))
         say(name, `${netdev.mac} is not in ipam.db: its DHCP gets no answer`)
       bytes[netdev.at] = streamNetdev(netdev.id, Buffer.from(socket).toString('latin1'), reconnect)

@@ -1,6 +1,7 @@
 // Two clusters of talosctl side by side, each on a network of its own: no frame of one is seen in the other. Whatever
 // a switch does not know goes to every port of its network, the host's included, so the host's captures would have it.
 
+import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import type { Child } from '../helpers/child.js'
 import { requires } from '../helpers/requires.js'
@@ -55,7 +56,7 @@ t.test('two clusters', { skip: requires([...TALOS_LAB, 'tcpdump']) }, async t =>
   const size = { version: 'v1.14', controlplanes: 1, workers: 1 } as const
   const [{ cluster: one }, { cluster: two }] = await Promise.all([
     host.create({ ...size, name: 'one', cidr: '10.5.0.0/24' }),
-    host.create({ ...size, name: 'two', cidr: '10.6.0.0/24' }),
+    host.create({ ...size, name: 'two', cidr: '10.6.0.0/24', mtu: 9000 }),
   ])
 
   await t.test('each has its own network, with its own addresses', async t => {
@@ -80,7 +81,7 @@ t.test('two clusters', { skip: requires([...TALOS_LAB, 'tcpdump']) }, async t =>
 
   await t.test('a third whose subnet overlaps one of them is refused by the name of that one', async t => {
     const stateDirectory = host.clusters
-    const third = planCluster({ ...size, name: 'third', stateDirectory, cidr: '10.5.0.0/16' })
+    const third = planCluster({ ...size, name: 'third', stateDirectory, cidr: '10.5.0.0/16', mtu: 1500 })
     const keepalive = host.spawn([QEMU_NAME, ...keepaliveArguments(third)])
     t.same(await keepalive.exited, { code: 1, signal: null })
     t.equal(keepalive.lines.length, 1, keepalive.text())
@@ -121,6 +122,18 @@ t.test('two clusters', { skip: requires([...TALOS_LAB, 'tcpdump']) }, async t =>
       one.nodes[0].name,
       'and whose address that is does not notice',
     )
+  })
+
+  await t.test('nodes with a larger MTU are on the network that their keepalive has made', async t => {
+    const [a, b] = two.nodes
+    t.match(
+      readFileSync(a.logPath, 'utf8'),
+      /the network 10\.6\.0\.1\/24 was made with another MTU than 9000/,
+    )
+    t.equal((await a.lease()).mtu, '9000')
+    t.match(await a.sh(`ping -q -c 3 -W 10 ${b.ip}`), / 0% packet loss/, 'the other node')
+    t.equal(await whoIs(host, a.ip), a.name, 'and TCP with the host')
+    t.notMatch(readFileSync(one.nodes[0].logPath, 'utf8'), /another MTU/)
   })
 
   await t.test('one is destroyed: the other goes on', async t => {

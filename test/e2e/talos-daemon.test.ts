@@ -50,7 +50,13 @@ t.test('a daemon that is late', { skip: requires(TALOS_LAB) }, async t => {
 t.test('a daemon that is absent', { skip: requires(TALOS_LAB) }, async t => {
   const host = await TalosHost.start(t)
   await host.daemon.stop()
-  const wanted = { version: 'v1.14', name: 'c', stateDirectory: host.clusters, cidr: '10.5.0.0/24' } as const
+  const wanted = {
+    version: 'v1.14',
+    name: 'c',
+    stateDirectory: host.clusters,
+    cidr: '10.5.0.0/24',
+    mtu: 1500,
+  } as const
   const args = keepaliveArguments(planCluster({ ...wanted, ...SMALL }))
   const started = performance.now()
   const shim = host.spawn([QEMU_NAME, ...args])

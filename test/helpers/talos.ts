@@ -46,6 +46,7 @@ export type ClusterOptions = {
   cidr?: string
   controlplanes?: number
   workers?: number
+  mtu?: number
 }
 
 /** The name that the node behind an address says it has, by TCP. */
@@ -140,8 +141,8 @@ export class TalosHost {
   /** Starts to create a cluster; `child` ends when all nodes have their config. */
   creating(options: ClusterOptions = {}): { cluster: Cluster; child: Child } {
     const { version = 'v1.14', name = 'talos-default', cidr = '10.5.0.0/24' } = options
-    const { controlplanes = 1, workers = 2 } = options
-    const numbers = [controlplanes, workers].map(String)
+    const { controlplanes = 1, workers = 2, mtu = 1500 } = options
+    const numbers = [controlplanes, workers, mtu].map(String)
     const child = this.talosctl('create', version, this.clusters, name, cidr, ...numbers)
     return { child, cluster: new Cluster(this, join(this.clusters, name)) }
   }

@@ -44,9 +44,30 @@ t.test('a daemon that is 5 s late is waited for', async t => {
   const patience = clock(async now => {
     if (now === 5000) await daemon.start()
   })
-  t.equal(await ask({ network: NETWORK, reservation: RESERVATION }, patience), SOCKET)
+  t.strictSame(await ask({ network: NETWORK, reservation: RESERVATION }, patience), {
+    socket: SOCKET,
+    hasMtu: true,
+  })
   t.equal(patience.now(), 5000)
   t.strictSame(daemon.reservations.get(NAME), [RESERVATION])
+})
+
+t.test('the network of a keepalive is the nodes’ as well, whatever MTU they have', async t => {
+  const { daemon, ask } = lab(t)
+  const refused: unknown[] = []
+  daemon.instead = ({ path, body }) => {
+    if (path !== '/v1/networks' || (body as { mtu?: number }).mtu === undefined) return undefined
+    refused.push(body)
+    return { status: 409, body: { error: { code: 'ERR_NETWORK_DIFFERS', message: 'another MTU' } } }
+  }
+  await daemon.start()
+  t.strictSame(await ask({ network: { ...NETWORK, mtu: 9000 }, reservation: RESERVATION }), {
+    socket: SOCKET,
+    hasMtu: false,
+  })
+  t.strictSame(refused, [{ ...NETWORK, mtu: 9000 }])
+  t.strictSame(daemon.reservations.get(NAME), [RESERVATION])
+  t.strictSame(await ask({ network: NETWORK }), { socket: SOCKET, hasMtu: true })
 })
 
 t.test('an absent daemon is given up after 15 s', async t => {
@@ -65,7 +86,7 @@ t.test('a network that goes between two questions is asked for again', async t =
     daemon.networks.clear()
     return undefined
   }
-  t.equal(await ask({ network: NETWORK, reservation: RESERVATION }), SOCKET)
+  t.equal((await ask({ network: NETWORK, reservation: RESERVATION })).socket, SOCKET)
   t.strictSame(daemon.reservations.get(NAME), [RESERVATION])
 })
 
@@ -124,6 +145,19 @@ t.test('no daemon at all: status 1, one line, after 15 s; QEMU does not run', { 
     child.text(2),
     `qemu-system-aarch64: no daemon answers at ${where.control} (try: sudo vmbridge service start)\n`,
   )
+  t.equal(seenBy(where), undefined)
+})
+
+t.test('a daemon that takes the question and hangs: the same, after 15 s', { skip }, async t => {
+  const where = await place(t)
+  const hung = createServer(socket => socket.on('error', () => {}).resume()).listen(where.control)
+  t.teardown(() => hung.close())
+  const begin = performance.now()
+  const child = startStandIn(where, ['-netdev', NETDEV, '-netdev', NETDEV.replace('net0', 'net1')])
+  t.equal((await child.exited).code, 1)
+  const took = performance.now() - begin
+  t.ok(took >= 14_500 && took < 29_000, `${took} ms, and not 15 s for each netdev or question`)
+  t.match(child.text(2), /^qemu-system-aarch64: \S+: no answer within 15 s\n$/)
   t.equal(seenBy(where), undefined)
 })
 

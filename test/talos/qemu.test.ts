@@ -139,6 +139,37 @@ t.test('it is asked which way it has to come back', FAKE, async t => {
   t.equal(askQemu(path), undefined, 'another program')
 })
 
+t.test(
+  'its version decides where it does not say, and what it says where its build has another way',
+  async t => {
+    const [folder] = folders(t, 'real')
+    const path = join(folder!, NAME)
+    const ask = (script: string) => {
+      writeFileSync(path, `#!/bin/bash\n${script}`)
+      return askQemu(path)?.reconnect
+    }
+    for (const [version, way] of [
+      ['7.2.22', 'none'],
+      ['8.0.0', 'reconnect'],
+      ['9.1.3', 'reconnect'],
+      ['9.2.0-rc1', 'reconnect-ms'],
+      ['11.0', 'reconnect-ms'],
+      ['7.1.9', undefined],
+    ]) {
+      const says = `echo "QEMU emulator version ${version} (made for a test)"`
+      t.equal(ask(says), way, `${version} takes anything`)
+      t.equal(ask(`[ "$1" = -version ] && ${says}`), way, `${version} says so as the first word alone`)
+    }
+    const checks = (known: string) =>
+      `[ "$1" = -version ] || [[ "$2" == ${known} ]] && echo 'QEMU emulator version 9.1.0'`
+    t.equal(ask(checks('*reconnect-ms=*')), 'reconnect-ms', 'a later option was built in')
+    t.equal(ask(checks('!(*reconnect*)')), 'none', 'it was left out')
+    const started = join(folder!, 'started')
+    t.equal(ask(`echo "$@" >>${started}; exit 1`), undefined)
+    t.equal(readFileSync(started, 'utf8'), '-version\n', 'what does not say its version is asked once')
+  },
+)
+
 t.test('QEMU 7.2 has no way, and QEMU 10 has ms', { skip: requires([NAME, 'qemu-10']) }, async t => {
   t.match(askQemu(REAL_QEMU_10), { version: /^1\d\./, reconnect: 'reconnect-ms' })
   const installed = findQemu({ name: NAME, path: process.env['PATH'] ?? '' })

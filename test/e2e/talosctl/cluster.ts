@@ -38,6 +38,8 @@ export type ClusterWanted = {
   cidr: string
   controlplanes: number
   workers: number
+  /** Of the nodes' NICs. */
+  mtu: number
 }
 
 /** A random MAC address that is unicast and locally administered. */
@@ -49,7 +51,7 @@ function randomMac(): string {
 
 /** The gateway is the subnet's first address, the nodes have those that follow it. */
 export function planCluster(wanted: ClusterWanted): ClusterPlan {
-  const { version, name, stateDirectory, controlplanes, workers } = wanted
+  const { version, name, stateDirectory, controlplanes, workers, mtu } = wanted
   const { network, broadcast, prefix, netmask } = parseCidr(wanted.cidr)!
   const roles = [
     ...Array.from({ length: controlplanes }, (_, i) => ({ role: 'controlplane', number: i + 1 })),
@@ -64,7 +66,7 @@ export function planCluster(wanted: ClusterWanted): ClusterPlan {
     mask: formatIpv4(netmask),
     gateway: formatIpv4(network + 1),
     lastHost: formatIpv4(broadcast - 1),
-    mtu: 1500,
+    mtu,
     nodes: roles.map(({ role, number }, i) => ({
       name: `${name}-${role}-${number}`,
       controlplane: role === 'controlplane',

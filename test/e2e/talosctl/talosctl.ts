@@ -27,7 +27,7 @@ async function dhcpdLaunch(): Promise<void> {
 const [verb, ...args] = process.argv.slice(2)
 try {
   if (verb === 'create') {
-    const [version, stateDirectory, name, cidr, controlplanes, workers] = args
+    const [version, stateDirectory, name, cidr, controlplanes, workers, mtu] = args
     await createCluster({
       version: version as Version,
       stateDirectory,
@@ -35,6 +35,7 @@ try {
       cidr,
       controlplanes: Number(controlplanes),
       workers: Number(workers),
+      mtu: Number(mtu),
     })
     process.exit(0)
   }
