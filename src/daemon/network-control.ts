@@ -18,7 +18,7 @@ export function networkHandlers(networks: Networks, log: Pick<Logger, 'info'>): 
   return {
     list: () => ({ networks: networks.list().map(summary) }),
     async ensure(wanted, peer) {
-      const { isNew, ...held } = await networks.ensure(wanted)
+      const { isNew, ...held } = await networks.ensure(wanted, mayJoinHost(peer))
       note(peer, 'network.add', held.network.settings.name)
       return { network: summary(held), isNew }
     },
@@ -29,6 +29,9 @@ export function networkHandlers(networks: Networks, log: Pick<Logger, 'info'>): 
     },
   }
 }
+
+/** As the daemon itself may: who is let in by the group of the sockets may not. */
+const mayJoinHost = ({ uid }: Peer): boolean => uid === 0 || uid === process.geteuid?.()
 
 function summaryOf({ network, kind }: Held, networks: Networks): NetworkSummary {
   const { settings, uplink, vms } = network

@@ -88,7 +88,10 @@ export class Networks {
     return this.#inTurn(async () => {
       for (const wanted of folder.left()) {
         try {
-          const { kind, network } = await this.#demand({ ...wanted, wait: DEFAULT_WAIT }, true)
+          const { kind, network } = await this.#demand(
+            { ...wanted, wait: DEFAULT_WAIT },
+            { mayJoinHost: true, isKept: true },
+          )
           if (kind === 'standing' || network.settings.name !== wanted.name)
             throw new Error(`its gateway is that of the network ${network.settings.name}`)
           this.#options.log.info(
@@ -109,11 +112,12 @@ export class Networks {
 
   /**
    * The network of that gateway and mask, made if it is not there.
-   * @throws BridgeError ERR_NETWORK_WANTED, ERR_NETWORK_EXISTS, ERR_NETWORK_OVERLAP, ERR_NETWORK_DIFFERS, ERR_NETWORKS_FULL,
+   * @param mayJoinHost whether who wants it may change where this host's traffic goes
+   * @throws BridgeError ERR_FORBIDDEN, ERR_NETWORK_WANTED, ERR_NETWORK_EXISTS, ERR_NETWORK_OVERLAP, ERR_NETWORK_DIFFERS, ERR_NETWORKS_FULL,
    *   ERR_NO_DEMAND, and those of Network.start
    */
-  ensure(wanted: NetworkWanted): Promise<Held & { isNew: boolean }> {
-    return this.#inTurn(() => this.#demand(wanted, false))
+  ensure(wanted: NetworkWanted, mayJoinHost: boolean): Promise<Held & { isNew: boolean }> {
+    return this.#inTurn(() => this.#demand(wanted, { mayJoinHost }))
   }
 
   /** @throws BridgeError ERR_NO_NETWORK, ERR_NETWORK_STANDING, ERR_NETWORK_BUSY */
@@ -233,7 +237,10 @@ export class Networks {
     this.#standing.delete(name)
   }
 
-  async #demand(wanted: NetworkWanted, isKept: boolean): Promise<Held & { isNew: boolean }> {
+  async #demand(
+    wanted: NetworkWanted,
+    { mayJoinHost, isKept = false }: { mayJoinHost: boolean; isKept?: boolean },
+  ): Promise<Held & { isNew: boolean }> {
     const { rights, log } = this.#options
     if (this.#demandIn === undefined)
       throw new BridgeError('ERR_NO_DEMAND', 'this daemon makes no networks on demand', {
@@ -249,6 +256,11 @@ export class Networks {
       return { ...there, isNew: false }
     }
     if (this.#isStopped) throw new BridgeError('ERR_STOPPING', 'the daemon is stopping')
+    // A host's address in a subnet draws all of the host's traffic for it, whatever the subnet is.
+    if (!mayJoinHost && settings.uplink.kind !== 'none')
+      throw new BridgeError('ERR_FORBIDDEN', 'only root may make a network that this host is in', {
+        hint: 'use sudo; or --mode none, for VMs among themselves',
+      })
     this.#requireRoom(settings)
     if (this.#demanded.size >= MOST_DEMANDED)
       throw new BridgeError('ERR_NETWORKS_FULL', `there are ${MOST_DEMANDED} networks on demand already`, {
@@ -361,6 +373,12 @@ export class Networks {
           hint: 'another --name',
         })
       if (servesItself(settings) || servesItself(other)) continue
+      if (isOf(other, gateway) && this.#demanded.has(other.name))
+        throw new BridgeError(
+          'ERR_NETWORK_OVERLAP',
+          `${formatCidr(gateway)} is the network ${other.name} on demand until its last VM leaves`,
+          { hint: `it comes up then; or cut them off: vmbridge network remove --force ${other.name}` },
+        )
       if (gateway.network > other.gateway.broadcast || other.gateway.network > gateway.broadcast) continue
       throw new BridgeError(
         'ERR_NETWORK_OVERLAP',

@@ -2,6 +2,7 @@
  * Makes a Linux TAP, and says in words what the system's refusal means.
  */
 
+import { existsSync } from 'node:fs'
 import { BridgeError, hasCode } from '../errors.js'
 import { native, type TapOptions } from '../native.js'
 
@@ -61,7 +62,12 @@ function explain({ name, netns, bridge }: TapOptions, error: unknown): BridgeErr
       cause: error,
     })
   }
-  if (hasCode(error, 'ENOTSUP') && reason.startsWith('join the bridge')) {
+  const isNoBridge =
+    (hasCode(error, 'ENOTSUP') && reason.startsWith('join the bridge')) ||
+    (bridge !== undefined &&
+      reason.startsWith('set the MTU') &&
+      !existsSync(`/sys/class/net/${bridge}/bridge`))
+  if (isNoBridge) {
     return new BridgeError('ERR_BRIDGE', `${bridge} is no bridge`, {
       hint: `make one, and put ${bridge} into it (its addresses move to the bridge): ip link add br0 type bridge && ip link set br0 up && ip link set ${bridge} master br0; then --interface br0`,
       cause: error,
@@ -89,5 +95,5 @@ function explain({ name, netns, bridge }: TapOptions, error: unknown): BridgeErr
       cause: error,
     })
   }
-  return new BridgeError('ERR_TAP', `cannot set up ${name}: ${reason}`, { cause: error })
+  return new BridgeError('ERR_TAP', `cannot set up ${name.replace('%d', '')}: ${reason}`, { cause: error })
 }

@@ -98,7 +98,10 @@ function isKnown(name: string, value: string): boolean {
  */
 function propertiesOf(value: string, implied = ''): Map<string, string> {
   const properties = new Map<string, string>()
-  for (const [i, part] of partsOf(value).entries()) {
+  const parts = partsOf(value)
+  // QEMU takes a comma at the end for none.
+  if (parts.length > 1 && parts.at(-1) === '') parts.pop()
+  for (const [i, part] of parts.entries()) {
     const equals = part.indexOf('=')
     const name = equals >= 0 ? part.slice(0, equals) : i === 0 ? implied : part
     properties.set(name, unescape(part.slice(equals >= 0 ? equals + 1 : i === 0 ? 0 : part.length)))

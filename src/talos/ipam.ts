@@ -16,7 +16,7 @@ const FILE = 'ipam.db'
 const MOST_BYTES = 4 * 1024 * 1024
 /** A host name of one label, as a reservation takes it (RFC 1123 §2.1). */
 const HOSTNAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i
-/** What options 66 and 67 can carry. */
+/** What options 12, 66 and 67 can carry. */
 const TEXT = /^[\x20-\x7e]{1,255}$/
 /** What one option has room for. */
 const MOST_SERVERS = 63
@@ -87,7 +87,10 @@ function macOf({ MAC }: IpamRecord): string | undefined {
 function reservationOf(record: IpamRecord, mac: string): Planned {
   const { IP, Hostname, Gateway, MTU, Nameservers, TFTPServer, IPXEBootFilename } = record
   const servers = Array.isArray(Nameservers) ? Nameservers.filter(isIpv4).slice(0, MOST_SERVERS) : []
+  const isLabel = typeof Hostname === 'string' && HOSTNAME.test(Hostname)
   const options = [
+    // A reservation's own host name is one label. talosctl sends any.
+    !isLabel && isText(Hostname) && `12=${Buffer.from(Hostname).toString('hex')}`,
     isIpv4(Gateway) && `router=${Gateway}`,
     servers.length > 0 && `dns=${servers.join(',')}`,
     isMtu(MTU) && `mtu=${MTU}`,
@@ -95,8 +98,7 @@ function reservationOf(record: IpamRecord, mac: string): Planned {
     isText(TFTPServer) && `tftp-server=${TFTPServer}`,
     isText(IPXEBootFilename) && `boot-file=${IPXEBootFilename}`,
   ].filter(option => option !== false)
-  const hostname = typeof Hostname === 'string' && HOSTNAME.test(Hostname) ? Hostname : undefined
-  return { ip: IP as string, mac, ...(hostname !== undefined && { hostname }), options }
+  return { ip: IP as string, mac, ...(isLabel && { hostname: Hostname }), options }
 }
 
 const isIpv4 = (value: unknown): value is string =>

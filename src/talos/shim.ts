@@ -4,7 +4,7 @@
  * netdev needs no daemon and no settings.
  */
 
-import { writeSync } from 'node:fs'
+import { existsSync, writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { CONTROL_NAME, findInRun, ownPlace } from '../config/paths.js'
 import { ControlClient } from '../control/client.js'
@@ -16,7 +16,7 @@ import { attach, type Attachment, type Patience } from './attach.js'
 import { findPlanned } from './ipam.js'
 import { factsOf } from './qemu-cache.js'
 import { findQemu, pathFor, requireStream } from './qemu.js'
-import { readSettings, type TalosSettings } from './settings.js'
+import { readSettings, SETTINGS, type TalosSettings } from './settings.js'
 
 /** For the VM to come after its network is made: QEMU starts at once, on a machine that may be busy. */
 const WAIT_SECONDS = 30
@@ -53,6 +53,10 @@ async function becomeQemu(self: string, args: readonly string[], patience: Patie
   if (itsPath !== path) process.env['PATH'] = itsPath
   const netdevs = findVmnetNetdevs(bytes)
   if (netdevs.length > 0) {
+    if (settings === undefined && existsSync(join(dirname(self), SETTINGS)))
+      throw new BridgeError('ERR_SETTINGS', `${join(dirname(self), SETTINGS)} is damaged`, {
+        hint: 'sudo vmbridge talos install',
+      })
     const facts = factsOf(qemu, join(ownPlace().state, 'talos', 'qemu.json'))
     const reconnect = facts === undefined ? 'none' : requireStream(qemu, facts)
     const end = patience.now() + patience.total

@@ -197,9 +197,12 @@ t.test('a network of the file that has no room comes up when the one on demand g
     return networks.map(({ name }: { name: string }) => name)
   }
   const before = await reload(`${lab(at.folder, 'lab', 8)}${lab(at.folder, 'other', 9)}`)
-  await child.waitForLine(/network\.failed.*overlaps 10\.8\.0\.1\/24 of the network 10\.8\.0\.1-24/, {
-    from: before,
-  })
+  await child.waitForLine(
+    /network\.failed.*10\.8\.0\.1\/24 is the network 10\.8\.0\.1-24 on demand until its last VM leaves/,
+    {
+      from: before,
+    },
+  )
   t.same(await namesOf(), ['stays', 'other', demand.network.name])
 
   const from = child.lines.length

@@ -64,7 +64,7 @@ const standing = (t: Scope, name: string): NetworkSettings => ({
 
 t.test('a network is in the list until nothing is left of it', async t => {
   const { networks, folder } = scene(t)
-  const { network } = await networks.ensure(LAB)
+  const { network } = await networks.ensure(LAB, true)
   let seen: unknown
   whenDown(network, () => (seen = [namesOf(networks), network.isUp]))
   t.ok(network.isUp)
@@ -81,7 +81,7 @@ t.test('a network is in the list until nothing is left of it', async t => {
 
 t.test('a daemon that stops while a network goes waits for that, and says it once', async t => {
   const { networks, events, folder } = scene(t)
-  const { network } = await networks.ensure(LAB)
+  const { network } = await networks.ensure(LAB, true)
   let isDown = false
   whenDown(network, () => (isDown = true))
   const removed = networks.remove(network.settings.name, false)

@@ -6,11 +6,13 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { NetworkSummary, NetworkWanted } from '../../src/control/api.js'
 import { ControlClient } from '../../src/control/client.js'
-import { scratch, vmbridge } from '../cli/command.js'
+import { asNobody, NOBODY, scratch, vmbridge } from '../cli/command.js'
 import { eventually } from '../contract/patience.js'
+import { execute } from '../helpers/child.js'
 import { startDaemon, type Daemon, type DaemonOptions } from '../helpers/daemon.js'
 import { NetNs } from '../helpers/netns.js'
 import { requires } from '../helpers/requires.js'
+import { VMBRIDGE } from '../helpers/root.js'
 import { BROADCAST, Station, textFrame } from './station.js'
 
 t.setTimeout(180_000)
@@ -329,6 +331,28 @@ t.test('the daemon makes none where it gave up root', { skip: requires(['root'])
   })
   await t.rejects(control.ensureNetwork(LAB), { code: 'ERR_NO_DEMAND' })
 })
+
+t.test(
+  'who may plug VMs in makes no network that this host is in',
+  { skip: requires(['root', 'setpriv']) },
+  async t => {
+    const { daemon, control } = await scene(t, {
+      args: ['--uplink', 'none', '--no-dhcp', '--socket-group', String(NOBODY), '--socket-mode', '0660'],
+    })
+    const add = (...args: string[]) =>
+      execute(asNobody([VMBRIDGE, 'network', 'add', ...args, '--control', daemon.control]))
+    for (const mode of [[], ['--mode', 'host']])
+      t.match(await add('8.8.8.1/24', ...mode), {
+        status: 1,
+        stdout: '',
+        stderr:
+          /^vmbridge: only root may make a network that this host is in\n {2}try: use sudo; or --mode none/,
+      })
+    t.match(await add('10.9.0.1/24', '--mode', 'none'), { status: 0 }, 'among VMs they may')
+    t.match(await add('10.9.0.1/24'), { status: 0 }, 'and one that is there is there')
+    t.strictSame((await control.networks()).networks.map(nameOf), ['default', '10.9.0.1-24'])
+  },
+)
 
 t.test('network and networks on the command line', async t => {
   const { daemon, folder } = await scene(t)

@@ -172,6 +172,7 @@ t.test('a netdev is read as QEMU reads it', { skip }, async t => {
     [`vmnet-shared,id=a,,,,b,${addresses}`, 'a,,,,b'],
     [`vmnet-shared,id=\xff\xfe,${addresses}`, '\xff\xfe'],
     [`vmnet-shared,id=net0,isolated=off,${addresses}`, 'net0'],
+    [`vmnet-shared,id=net0,${addresses},`, 'net0'],
   ]
   for (const [netdev, id] of written) {
     for (const option of ['-netdev', '--netdev']) {

@@ -64,10 +64,19 @@ t.test('half a record at the end is not there yet', async t => {
   t.equal(find()?.ip, '10.5.0.8')
 })
 
+t.test('a host name that is no label is sent as it is', async t => {
+  const { by } = plan(t)
+  for (const Hostname of ['a.b.c', 'talos_default-cp', '-']) {
+    const planned = by(record({ Hostname }))
+    t.notOk(planned?.hostname, Hostname)
+    t.strictSame(parseOptions(planned!.options).options.get(12), new Uint8Array(Buffer.from(Hostname)))
+  }
+})
+
 t.test('what cannot be said to a client is left out', async t => {
   const { by } = plan(t)
   const wrong = {
-    Hostname: 'a.b',
+    Hostname: 'a\nb',
     Gateway: 'fd00::1',
     MTU: 0,
     Nameservers: ['x', 7, '8.8.8.8', null],

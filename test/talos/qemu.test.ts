@@ -179,6 +179,25 @@ t.test('QEMU 7.2 has no way, and QEMU 10 has ms', { skip: requires([NAME, 'qemu-
   t.equal(facts?.reconnect, way)
 })
 
+t.test(
+  'settings that cannot be read are not gone without: they may name a QEMU, or another DHCP',
+  { skip },
+  async t => {
+    const where = await place(t)
+    await new FakeDaemon(t, where.control).start()
+    writeFileSync(join(where.standIns, 'settings.json'), '{bad')
+    const child = startStandIn(where, ['-netdev', NETDEV])
+    t.equal((await child.exited).code, 1)
+    t.match(
+      child.text(),
+      /^qemu-system-aarch64: \S+settings\.json is damaged \(try: sudo vmbridge talos install\)\n$/,
+    )
+    t.equal((await startStandIn(where, ['-nographic']).exited).code, QEMU_ENDED, 'others need no settings')
+    rmSync(join(where.standIns, 'settings.json'))
+    t.equal((await startStandIn(where, ['-netdev', NETDEV]).exited).code, QEMU_ENDED, 'nor do those without')
+  },
+)
+
 t.test('a QEMU without -netdev stream: one line', { skip }, async t => {
   const where = await place(t, { version: QEMU_6 })
   const child = startStandIn(where, ['-netdev', NETDEV])

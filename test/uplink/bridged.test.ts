@@ -166,6 +166,7 @@ t.test('no bridge, and what is none, are refused with what to do; nothing is lef
       /there is no bridge br9\n {2}try: .*vmbridge interfaces.*ip link add br9 type bridge.*master br9/,
     ],
     ['eth0', /eth0 is no bridge\n {2}try: .*ip link add br0 type bridge .*ip link set eth0 master br0/],
+    ['lo', /lo is no bridge\n {2}try: /],
     ['a-name-of-17-char', /there is no bridge a-name-of-17-char\n {2}try: /],
   ] as const) {
     const args = ['--uplink', 'tap', '--mode', 'bridged', '--interface', name]

@@ -2,10 +2,12 @@
  * The network: the daemon that makes it, who has its addresses already, and on a Mac what the bridge lets through.
  */
 
+import { join } from 'node:path'
 import { CONTROL_NAME, ownPlace } from '../../config/paths.js'
 import type { NetworkSummary } from '../../control/api.js'
 import { printable } from '../../printable.js'
 import { formatCidr, parseCidr, type Cidr } from '../../wire/ipv4.js'
+import { readSettings, TALOS, type TalosSettings } from '../settings.js'
 import type { Wanted } from './check.js'
 import { failed, ok, skipped, warning, type Finding } from './finding.js'
 import type { DaemonView, Machine } from './machine.js'
@@ -16,7 +18,7 @@ const RESTART = 'sudo vmbridge install && sudo vmbridge service stop && sudo vmb
 
 export function checkDaemon(
   { uid, platform, stat }: Machine,
-  { subnet }: Wanted,
+  { subnet, prefix }: Wanted,
   daemon: DaemonView,
 ): Finding[] {
   const name = 'daemon'
@@ -35,7 +37,8 @@ export function checkDaemon(
     return [failed(name, what, endOf(clash))]
   }
   const same = networks.find(({ gateway }) => gateway === formatCidr(subnet))
-  const lack = same === undefined ? undefined : lackOf(same)
+  const lack =
+    same === undefined ? undefined : lackOf(same, readSettings(join(prefix, TALOS))?.dhcp ?? 'answer')
   if (same !== undefined && lack !== undefined)
     return [failed(name, `its network ${same.name} is ${same.gateway} already, and ${lack}`, endOf(same))]
   const owner = stat(path)?.uid
@@ -48,11 +51,13 @@ export function checkDaemon(
 }
 
 /** Why the VMs of a cluster cannot be in that network, which has the cluster's gateway; undefined where they can. */
-function lackOf({ kind, uplink, dhcp }: NetworkSummary): string | undefined {
+function lackOf({ kind, uplink, dhcp }: NetworkSummary, wanted: TalosSettings['dhcp']): string | undefined {
   if (uplink.kind === 'none') return 'has no uplink: this host is not in it, and talosctl waits in vain'
-  // What stands is taken as it is; one on demand is refused where it was made for something else.
-  if (kind === 'demand' && dhcp === 'pool') return 'leases a range, so the stand-ins are refused'
-  return undefined
+  // One on demand is refused where it was made for something else; what stands is taken, if addresses can be reserved there.
+  const isFit = kind === 'demand' ? dhcp === wanted : wanted === 'passthrough' || dhcp !== 'passthrough'
+  if (isFit) return undefined
+  const does = { pool: 'leases a range', answer: 'answers DHCP itself', passthrough: 'answers no DHCP' }[dhcp]
+  return `${does}, so the stand-ins are refused`
 }
 
 function endOf({ name, kind }: NetworkSummary): string {
@@ -87,12 +92,12 @@ export function checkAddresses(machine: Machine, { subnet }: Wanted, daemon: Dae
     clashes.findIndex(each => each.cidr === cidr) < at
   const rest = strangers.length > 0 ? strangers : clashes.filter(isSecond)
   if (rest.length > 0) {
-    const who = rest.map(each => `${printable(each.name)} (${each.cidr})`).join(', ')
+    const who = rest.map(each => `${printable(each.name)} with ${each.cidr}`).join(', ')
     const fix = `end what made ${printable(rest[0].name)}, or talosctl cluster create qemu --cidr with another subnet`
-    return [failed(name, `${who} is in ${text} already`, fix)]
+    return [failed(name, `${who} overlaps ${text}`, fix)]
   }
   const own = clashes.find(({ cidr }) => cidr === formatCidr(subnet))
-  if (own !== undefined) return [ok(name, `${own.name} has ${own.cidr}: a cluster runs`)]
+  if (own !== undefined) return [ok(name, `${own.name} has ${own.cidr}: the cluster's network is up`)]
   // An overlapping network of this daemon is told of the daemon.
   if (clashes.length > 0) return [ok(name, `nobody but this daemon has an address in ${text}`)]
   return [ok(name, `nobody here has an address in ${text}`)]

@@ -44,7 +44,7 @@ t.test('while a cluster runs, too, and the bridge is looked at', async t => {
   const findings = await check(mac)
   t.strictSame(bad(findings), [])
   t.match(findings.at(-1), { name: 'hostfilter', status: 'ok', detail: /bridge100 lets any address through/ })
-  t.match(findings.at(-2), { name: 'addresses', status: 'ok', detail: /a cluster runs/ })
+  t.match(findings.at(-2), { name: 'addresses', status: 'ok', detail: /the cluster's network is up/ })
 })
 
 t.test('on Linux there is no hostfilter, and nothing asks for ifconfig', async t => {
@@ -307,6 +307,22 @@ const FAULTS: Fault[] = [
     /^sudo vmbridge network remove 10\.5\.0\.1-24$/,
   ],
   [
+    "a standing network with the cluster's gateway answers no DHCP",
+    mac => (mac.networks = [summary('10.5.0.1/24', { name: 'lab', kind: 'standing', dhcp: 'passthrough' })]),
+    'failed',
+    'daemon',
+    /its network lab is 10\.5\.0\.1\/24 already, and answers no DHCP, so the stand-ins are refused/,
+    /--cidr.*--gateway for lab$/,
+  ],
+  [
+    "a network with the cluster's gateway was made for talosctl's own DHCP server",
+    mac => (mac.networks = [summary('10.5.0.1/24', { dhcp: 'passthrough' })]),
+    'failed',
+    'daemon',
+    /answers no DHCP, so the stand-ins are refused/,
+    /^sudo vmbridge network remove 10\.5\.0\.1-24$/,
+  ],
+  [
     "a standing network with the cluster's gateway has no uplink",
     mac =>
       (mac.networks = [
@@ -322,7 +338,7 @@ const FAULTS: Fault[] = [
     mac => mac.interfaces.push({ name: 'utun4', cidr: '10.5.0.77/32' }),
     'failed',
     'addresses',
-    /utun4 \(10\.5\.0\.77\/32\) is in 10\.5\.0\.0\/24 already/,
+    /utun4 with 10\.5\.0\.77\/32 overlaps 10\.5\.0\.0\/24/,
     /end what made utun4, or .*--cidr/,
   ],
   [
@@ -330,7 +346,7 @@ const FAULTS: Fault[] = [
     mac => mac.interfaces.push({ name: 'bridge101', cidr: '10.5.0.1/24' }),
     'failed',
     'addresses',
-    /bridge101 \(10\.5\.0\.1\/24\)/,
+    /bridge101 with 10\.5\.0\.1\/24/,
     /end what made bridge101/,
   ],
   [
