@@ -32,7 +32,10 @@ const DHCP_WORDS = ['true', 'pool', 'answer', 'passthrough', 'false'] as const
 type DhcpWord = (typeof DHCP_WORDS)[number]
 
 /** Others are judged by them. */
-const BASIS = ['gateway', 'uplink', 'mode', 'interface', 'no-dhcp', DHCP_KEY]
+const BASIS = ['uplink', 'mode', 'interface', 'no-dhcp', DHCP_KEY]
+
+/** By the gateway, its subnet. */
+const JUDGES = { gateway: ['dhcp-range', 'dhcp-exclude'] }
 
 /** Undefined where there was a fault, which is noted. */
 export function readNetwork(
@@ -46,12 +49,13 @@ export function readNetwork(
   refuseRelative(entries, faults, folder)
   const dhcp = readDhcpWord(entries, faults)
   const switches = dhcp === 'false' || dhcp === 'passthrough' ? ['no-dhcp'] : []
-  const network = readAll(entries, faults, words.at, BASIS, left => {
-    const read = readNetworkSettings(parsedOf(left, switches), frame, platform)
+  const read = (left: Entries): NetworkSettings => {
+    const settings = readNetworkSettings(parsedOf(left, switches), frame, platform)
     // What is left of a wrong range says nothing.
-    if (left.size === entries.size) checkRange(read, left)
-    return read
-  })
+    if (left.size === entries.size) checkRange(settings, left)
+    return settings
+  }
+  const network = readAll(entries, faults, words.at, BASIS, read, JUDGES)
   if (network === undefined) return undefined
   if (dhcp === 'answer') {
     delete network.dhcp
@@ -76,7 +80,7 @@ function readDhcpWord(entries: Entries, faults: Faults): DhcpWord | undefined {
   const { text, at } = entry.words[0]!
   const word = DHCP_WORDS.find(each => each === text)
   if (word === undefined)
-    faults.add(at, `dhcp ${show(text)} is not one of ${DHCP_WORDS.join(', ')}`, 'try dhcp: pool')
+    faults.add(at, `dhcp ${show(text)} is not one of ${DHCP_WORDS.join(', ')}`, `try dhcp: ${meantBy(text)}`)
   const other = entries.get('no-dhcp')
   if (other !== undefined)
     faults.add(other.at, 'no-dhcp beside dhcp: one of them says it', 'leave one of them out')
@@ -89,6 +93,12 @@ function readDhcpWord(entries: Entries, faults: Faults): DhcpWord | undefined {
     entries.delete(name)
   }
   return word
+}
+
+/** Other YAML has more words for true and false. */
+function meantBy(text: string): DhcpWord {
+  if (/^(no|off|false|n|none)$/i.test(text)) return 'false'
+  return /^(yes|on|true|y)$/i.test(text) ? 'true' : 'pool'
 }
 
 /** As the server does at its start. @throws UsageError naming the key that has the range */

@@ -56,6 +56,7 @@ export function refuseRelative(entries: Entries, faults: Faults, folder: string)
  * that all faults are found at once; undefined where there was one.
  * @param at where the faults stand that name no key
  * @param basis keys that others are judged by: where one of them is wrong, nothing follows
+ * @param judges keys with those that are judged by them alone, and are let be where it is wrong
  */
 export function readAll<T>(
   entries: Entries,
@@ -63,6 +64,7 @@ export function readAll<T>(
   at: number,
   basis: readonly string[],
   read: (entries: Entries) => T,
+  judges: Readonly<Record<string, readonly string[]>> = {},
 ): T | undefined {
   const left = new Map(entries)
   let isWrong = false
@@ -83,6 +85,7 @@ export function readAll<T>(
       })
       if (named === undefined || basis.includes(named.name)) return undefined
       const words = named.entry.words.filter(word => named.word !== undefined && word !== named.word)
+      for (const judged of judges[named.name] ?? []) left.delete(judged)
       if (words.length === 0) left.delete(named.name)
       else left.set(named.name, { ...named.entry, words })
     }

@@ -58,6 +58,8 @@ const MOST_RESERVATIONS = 4096
 /** It is the name of a socket and of a folder, and stands in tables. */
 const NAME = /^[a-z0-9][a-z0-9._-]{0,31}$/i
 const NETWORKS = 'networks'
+/** Of tags that YAML itself has, written as `!!map`. */
+const KNOWN_TAG = 'tag:yaml.org,2002:'
 const RESERVATIONS = 'reservations'
 export const RESERVATION_KEYS: Keys = {
   ip: 'text',
@@ -82,13 +84,21 @@ export function readWords(text: string, keys: { top: Keys; network: Keys }): Fil
   if (error !== undefined) {
     // What is behind it, and a tree that was mended by a guess, have faults of their own making.
     const { message, at } = error
-    faults.add(at, /multiple documents/.test(message) ? 'a second document: one file has one' : message)
+    faults.add(at, ...inOurWords(message))
     return { top: new Map(), faults }
   }
   for (const { message, pos } of yaml.document.warnings) faults.add(pos[0], message, 'leave it out')
   if (yaml.document.directives?.yaml.version !== '1.2')
     faults.add(0, 'a file of an older YAML, where texts mean other things', 'leave the %YAML line out')
   return new Reader(faults, keys).read(yaml.document.contents)
+}
+
+/** What the parser says in words of its grammar. */
+function inOurWords(message: string): [message: string, hint?: string] {
+  if (/multiple documents/.test(message)) return ['a second document: one file has one']
+  if (message.startsWith('Implicit map keys need'))
+    return ['a key without a value', 'KEY: VALUE, with a space behind the colon']
+  return [message]
 }
 
 class Reader {
@@ -117,6 +127,11 @@ class Reader {
         this.#faults.add(place, `there are more than ${MAX_NETWORKS} networks`)
         break
       }
+      if (Object.hasOwn(this.#keys.network, name) && isScalar(value) && !isNothing(value)) {
+        const message = `${show(name)} is a key of a network, and stands here as the name of one`
+        this.#faults.add(place, message, 'indent it below the name of its network')
+        continue
+      }
       if (!NAME.test(name)) {
         this.#faults.add(
           place,
@@ -138,7 +153,7 @@ class Reader {
   }
 
   #reservations(node: unknown, at: number): ReservationWords[] {
-    if (isNothing(node)) return []
+    if (isNothing(node) || this.#isForeign(node)) return []
     if (!isSeq(node)) {
       this.#faults.add(startOf(node) ?? at, 'reservations is no list', '- { ip: IP, mac: MAC }')
       return []
@@ -157,7 +172,7 @@ class Reader {
   /** The entries of a mapping, each name once; none where there is nothing. */
   #pairs(node: unknown, what: string, at: number): { name: string; at: number; value: unknown }[] {
     if (isNothing(node)) return []
-    if (this.#isAlias(node)) return []
+    if (this.#isForeign(node)) return []
     if (!isMap(node)) {
       this.#faults.add(startOf(node) ?? at, `${what} is no mapping`, 'KEY: VALUE')
       return []
@@ -212,6 +227,9 @@ class Reader {
       return this.#faults.add(at, message, `it stands in a network: networks: { default: { ${name}: … } }`)
     if (where === 'a network' && Object.hasOwn(top, name))
       return this.#faults.add(at, message, 'it stands at the top of the file, for all networks')
+    const [before = '', behind] = name.split(/:(.*)/s)
+    if (behind !== undefined && known.includes(before))
+      return this.#faults.add(at, message, `a space behind the colon: ${before}: ${show(behind)}`)
     const meant = nearest(name, known)
     const hint = meant === undefined ? `the keys are ${known.join(', ')}` : `did you mean ${meant}?`
     this.#faults.add(at, message, hint)
@@ -219,6 +237,7 @@ class Reader {
 
   #words(name: string, at: number, value: unknown, kind: KeyKind): Word[] | undefined {
     if (kind === 'list' && isSeq(value)) {
+      if (this.#isForeign(value)) return undefined
       if (value.items.length > MOST_WORDS) {
         this.#faults.add(at, `${name} has more than ${MOST_WORDS} values`)
         return undefined
@@ -246,7 +265,7 @@ class Reader {
   }
 
   #text(node: unknown, what: string, at: number): string | undefined {
-    if (this.#isAlias(node)) return undefined
+    if (this.#isForeign(node)) return undefined
     if (!isScalar(node) || typeof node.value !== 'string') {
       this.#faults.add(at, `${what} is ${isSeq(node) ? 'a list' : 'a mapping'}, and takes one text`)
       return undefined
@@ -258,7 +277,14 @@ class Reader {
     return undefined
   }
 
-  #isAlias(node: unknown): boolean {
+  /** Notes what stands in the way of a value: an alias, or a tag. */
+  #isForeign(node: unknown): boolean {
+    const { tag } = (node ?? {}) as { tag?: string }
+    // Any other tag is one that the parser has warned of.
+    if (tag?.startsWith(KNOWN_TAG)) {
+      this.#faults.add(startOf(node) ?? 0, `a tag (!!${tag.slice(KNOWN_TAG.length)})`, 'leave it out')
+      return true
+    }
     if (!isAlias(node)) return false
     this.#faults.add(startOf(node) ?? 0, `an alias (*${node.source})`, 'write what it stands for')
     return true

@@ -386,6 +386,27 @@ t.test('all faults of all networks at once, and no fault that only follows from 
   )
 })
 
+t.test('a gateway that is none hides no fault but those of its subnet', async t => {
+  const faults = faultsOf(
+    network('gateway: 10.7.0.1, mtu: abc, dhcp-range: 10.7.0.5-10.7.0.9, lease-time: 5 minutes'),
+  )
+  t.match(faults, [/gateway 10\.7\.0\.1 is not/, /mtu abc/, /lease-time 5 minutes/])
+  t.equal(faults.length, 3)
+})
+
+t.test('the words of other YAML for true and false', async t => {
+  for (const [word, meant] of Object.entries({
+    no: 'false',
+    Off: 'false',
+    False: 'false',
+    yes: 'true',
+    poll: 'pool',
+  }))
+    t.match(faultsOf(network(`dhcp: ${word}`)), [
+      new RegExp(`dhcp ${word} is not one of .*; try dhcp: ${meant}$`),
+    ])
+})
+
 t.test('which file a command line means', async t => {
   const own = { file: ownConfig(), isNamed: false }
   const fileOf = (args: string[], env?: NodeJS.ProcessEnv) =>

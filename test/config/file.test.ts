@@ -78,6 +78,22 @@ t.test('every fault of the form has its line and column, and says what was meant
     ['networks: { a: { dns: &x [ 1 ] }, b: { dns: *x } }\n', `F:1:45: ${ALIAS}`],
     ['networks: { a: { dns: [ &x 1, *x ] } }\n', `F:1:31: ${ALIAS}`],
     ['networks: *x\n', `F:1:11: ${ALIAS}`],
+    [
+      'networks:\n  lab:\n  gateway: 1\n',
+      'F:3:3: gateway is a key of a network, and stands here as the name of one; indent it below the name of its network',
+    ],
+    [
+      'networks: { a: {gateway:1} }\n',
+      'F:1:17: gateway:1 is not a key of a network; a space behind the colon: gateway: 1',
+    ],
+    ['control:a\ny\n', 'F:1:1: the file is no mapping; KEY: VALUE'],
+    ['control: a\nb:c\n', 'F:2:1: a key without a value; KEY: VALUE, with a space behind the colon'],
+    ['control: !!str a\n', 'F:1:16: a tag (!!str); leave it out'],
+    ['!!str control: a\n', 'F:1:7: a tag (!!str); leave it out'],
+    ['networks: !!map { a: {} }\n', 'F:1:17: a tag (!!map); leave it out'],
+    ['networks: { a: !!map {} }\n', 'F:1:22: a tag (!!map); leave it out'],
+    ['networks: { a: { dns: !!seq [ 1 ] } }\n', 'F:1:29: a tag (!!seq); leave it out'],
+    ['networks: { a: { reservations: !!seq [] } }\n', 'F:1:38: a tag (!!seq); leave it out'],
     ['control: !secret a\n', 'F:1:10: Unresolved tag: !secret; leave it out'],
     [
       '%YAML 1.1\n---\ncontrol: a\n',
