@@ -56,6 +56,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
 #ifdef __linux__
   exports.Set("TapIo", vmbridge::TapIo::Define(env));
   exports.Set("openTap", Napi::Function::New<vmbridge::OpenTap>(env, "openTap"));
+  exports.Set("leaveTap", Napi::Function::New<vmbridge::LeaveTap>(env, "leaveTap"));
 #endif
 #ifdef VMBRIDGE_VMNET
   exports.Set("VmnetInterface", vmbridge::VmnetInterface::Define(env));

@@ -87,6 +87,11 @@ struct TapSettings {
   bool has_mac = false;
   uint8_t mac[6];
   std::string bridge;
+  // Of a device that was there before, and stays when it is closed (TUNSETPERSIST): how it was.
+  bool stays = false;
+  bool was_up = false;
+  uint32_t former_address = 0;
+  uint32_t former_mask = 0;
 };
 
 void SetAddress(struct ifreq* request, uint32_t host_order) {
@@ -172,6 +177,23 @@ const char* JoinBridge(int control, const std::string& bridge, struct ifreq* req
   joined.ifr_ifindex = request->ifr_ifindex;
   if (ioctl(control, SIOCBRADDIF, &joined) != 0) return "join the bridge";
   return nullptr;
+}
+
+// By SIOCGIFADDR or SIOCGIFNETMASK; 0 where it has none.
+uint32_t AddressOf(int control, struct ifreq* request, unsigned long what = SIOCGIFADDR) {
+  if (ioctl(control, what, request) != 0) return 0;
+  struct sockaddr_in address;
+  memcpy(&address, &request->ifr_addr, sizeof address);
+  return ntohl(address.sin_addr.s_addr);
+}
+
+void Remember(int tap, int control, TapSettings* settings, struct ifreq* request) {
+  struct ifreq state = *request;
+  if (ioctl(tap, TUNGETIFF, &state) != 0 || !(state.ifr_flags & IFF_PERSIST)) return;
+  settings->stays = true;
+  settings->former_address = AddressOf(control, &state);
+  settings->former_mask = AddressOf(control, &state, SIOCGIFNETMASK);
+  if (ioctl(control, SIOCGIFFLAGS, &state) == 0) settings->was_up = state.ifr_flags & IFF_UP;
 }
 
 // Sets the device up with the ioctls that `ip` would replace by netlink; each step that fails names
@@ -275,8 +297,11 @@ Napi::Value OpenTap(const Napi::CallbackInfo& info) {
   }
   ScopedFd control(failed != nullptr ? -1 : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   std::string name = request.ifr_name;
-  if (failed == nullptr)
-    failed = control.get() < 0 ? "open a socket" : Configure(control.get(), &settings, &request);
+  if (failed == nullptr && control.get() < 0) failed = "open a socket";
+  if (failed == nullptr) {
+    Remember(tap.get(), control.get(), &settings, &request);
+    failed = Configure(control.get(), &settings, &request);
+  }
   if (failed != nullptr) {
     ThrowSystemError(env, errno, failed);
     return env.Undefined();
@@ -288,7 +313,39 @@ Napi::Value OpenTap(const Napi::CallbackInfo& info) {
   result.Set("name", Napi::String::New(env, name));
   result.Set("mac", mac);
   result.Set("mtu", Napi::Number::New(env, settings.mtu));
+  if (settings.stays) {
+    Napi::Object former = Napi::Object::New(env);
+    former.Set("address", Napi::Number::New(env, settings.former_address));
+    former.Set("mask", Napi::Number::New(env, settings.former_mask));
+    former.Set("isUp", Napi::Boolean::New(env, settings.was_up));
+    result.Set("former", former);
+  }
   return result;
+}
+
+Napi::Value LeaveTap(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::string name = info[0].As<Napi::String>().Utf8Value();
+  uint32_t address = info[1].As<Napi::Number>().Uint32Value();
+  Napi::Object former = info[2].As<Napi::Object>();
+  uint32_t former_address = former.Get("address").ToNumber().Uint32Value();
+  bool was_up = former.Get("isUp").ToBoolean().Value();
+  ScopedFd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  struct ifreq request = {};
+  if (control.get() < 0 || name.size() >= IFNAMSIZ) return env.Undefined();
+  memcpy(request.ifr_name, name.c_str(), name.size());
+  // Only what is still as it was made here: since then it may be somebody else's.
+  if (address != former_address && AddressOf(control.get(), &request) == address) {
+    SetAddress(&request, former_address);
+    (void)!ioctl(control.get(), SIOCSIFADDR, &request);
+    SetAddress(&request, former.Get("mask").ToNumber().Uint32Value());
+    if (former_address != 0) (void)!ioctl(control.get(), SIOCSIFNETMASK, &request);
+  }
+  if (!was_up && ioctl(control.get(), SIOCGIFFLAGS, &request) == 0) {
+    request.ifr_flags &= ~IFF_UP;
+    (void)!ioctl(control.get(), SIOCSIFFLAGS, &request);
+  }
+  return env.Undefined();
 }
 
 Napi::Function TapIo::Define(Napi::Env env) {

@@ -32,8 +32,14 @@ class TapIo : public Napi::ObjectWrap<TapIo>, private RunIo {
 // TAP that lives as long as its descriptor, sets MTU, MAC and IPv4 address (a number, host byte
 // order, and a prefix length) and brings it up. `name` may hold %d for the kernel to fill. `netns`
 // is the path of a network namespace. `bridge` names a bridge of the host that the TAP becomes a
-// port of: the MTU is then the bridge's. Throws a system error whose `syscall` names the step.
+// port of: the MTU is then the bridge's. Of a device that was there before and stays when it is
+// closed, `former` is its {address, mask, isUp}. Throws a system error whose `syscall` names the
+// step.
 Napi::Value OpenTap(const Napi::CallbackInfo& info);
+
+// leaveTap(name, address, former): gives a device that stays what it had before, where it still has
+// `address`. What the system refuses is left.
+Napi::Value LeaveTap(const Napi::CallbackInfo& info);
 
 }  // namespace vmbridge
 

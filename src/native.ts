@@ -179,6 +179,14 @@ export interface TapOptions {
   bridge?: string
 }
 
+/** How a device was before it was opened. */
+export interface FormerTap {
+  /** Uint32s, 0 for none. */
+  address: number
+  mask: number
+  isUp: boolean
+}
+
 export interface ExecOptions {
   /** argv, the program's name first, in bytes: arguments need not be UTF-8. */
   args: readonly Uint8Array[]
@@ -231,7 +239,16 @@ interface Native {
   askForDatagrams(stream: number): number
   peerCredentials(fd: number): Credentials
   /** Linux only. */
-  openTap(options: TapOptions): { fd: number; name: string; mac: Uint8Array; mtu: number }
+  /** @returns `former` of a device that was there before and stays when it is closed */
+  openTap(options: TapOptions): {
+    fd: number
+    name: string
+    mac: Uint8Array
+    mtu: number
+    former?: FormerTap
+  }
+  /** Gives a device that stays its former address, and has it down again if it was, as far as it is as `address` left it. */
+  leaveTap(name: string, address: number, former: FormerTap): void
   /** The command line of this process in bytes, Node's own options included; empty where the system does not tell. */
   ownArguments(): Uint8Array[]
   /** Returns only by throwing. */

@@ -4,7 +4,7 @@
 
 import { existsSync } from 'node:fs'
 import { BridgeError, hasCode } from '../errors.js'
-import { native, type TapOptions } from '../native.js'
+import { native, type FormerTap, type TapOptions } from '../native.js'
 
 export interface Tap {
   /** Non-blocking; the device lives as long as it is open. */
@@ -15,6 +15,8 @@ export interface Tap {
   mac: Uint8Array
   /** Bytes of an IP packet: as asked for, or of the bridge that it has joined. */
   mtu: number
+  /** Of a device that is there without us: how it was. */
+  former?: FormerTap
 }
 
 /** IFNAMSIZ less its closing NUL. */

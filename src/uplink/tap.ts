@@ -1,11 +1,12 @@
 /**
  * The TAP uplink: a network device of the host that is a station on the segment. In host mode it has the gateway's
  * address; in bridged mode it has none, and is a port of a bridge of the host, whose LAN the segment then is. The device
- * goes with the daemon.
+ * goes with the daemon; one that was there before stays, as it was.
  */
 
 import { networkInterfaces } from 'node:os'
 import { BridgeError } from '../errors.js'
+import { native } from '../native.js'
 import type { RunPort } from '../ports/run-port.js'
 import { tapPort } from '../ports/run-port.js'
 import { openTap } from '../ports/tap.js'
@@ -34,6 +35,8 @@ export class TapUplink implements Uplink {
   /** Of the bridge; a TAP of its own has that of the settings. */
   readonly mtu?: number
   readonly #bridge: string | undefined
+  /** A device that is there without us gets back what it was. */
+  readonly #leave: () => void
   readonly #io: RunPort
   readonly #watch: LinkWatch | undefined
   #gone: string | undefined
@@ -45,7 +48,7 @@ export class TapUplink implements Uplink {
     const mac = tapMac(stateDir)
     let tap
     if (bridge === undefined) {
-      refuseOverlap(gateway)
+      refuseOverlap(gateway, name)
       const { address, prefix } = gateway
       tap = openTap({ name, mtu, address, prefix, mac })
     } else {
@@ -58,6 +61,10 @@ export class TapUplink implements Uplink {
     this.name = tap.name
     this.mac = tap.mac
     this.#bridge = bridge
+    const { former } = tap
+    this.#leave = () => {
+      if (former !== undefined) native.leaveTap(tap.name, gateway.address, former)
+    }
     this.port = new Port({ name: tap.name, role: 'uplink', maxFrame: maxFrameOf(tap.mtu) })
     this.#io = tapPort({
       ...context,
@@ -92,6 +99,7 @@ export class TapUplink implements Uplink {
   close(): void {
     this.#watch?.close()
     this.#io.close()
+    this.#leave()
   }
 
   #bridgeChanged({ log }: UplinkContext, bridge: string, state: LinkState): void {
@@ -118,8 +126,10 @@ const WORDS: Record<LinkState, (bridge: string | undefined) => string | undefine
 }
 
 /** Two devices with routes to one subnet work by luck: say whose it is before there is a second one. */
-function refuseOverlap(gateway: Cidr): void {
+function refuseOverlap(gateway: Cidr, own: string): void {
   for (const [name, addresses = []] of Object.entries(networkInterfaces())) {
+    // A TAP that was there before may have it already: set up so, or left by a daemon that was killed.
+    if (name === own) continue
     for (const { family, cidr } of addresses) {
       const other = family === 'IPv4' && cidr !== null ? parseCidr(cidr) : undefined
       if (other === undefined || other.prefix === 32) continue

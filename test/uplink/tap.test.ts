@@ -120,12 +120,47 @@ t.test('a subnet that another device has is refused, naming the device', { skip 
   for (const gateway of ['192.168.105.1/24', '192.168.105.129/25', '192.168.0.1/16']) {
     const { status, stderr } = await refused(t, host, '--uplink', 'tap:vbt1', '--gateway', gateway)
     t.equal(status, 1)
-    t.match(stderr, new RegExp(`${gateway} overlaps 192\\.168\\.105\\.1/24 of vbt0\\n {2}try: another subnet, such as `))
+    t.match(
+      stderr,
+      new RegExp(`${gateway} overlaps 192\\.168\\.105\\.1/24 of vbt0\\n {2}try: another subnet, such as `),
+    )
   }
   const links = await host.sh('ip', '-br', 'link')
   t.match(links, /^vbt0 /m)
   t.notMatch(links, /vbt1/)
   await startDaemon(t, { netns: host, args: ['--uplink', 'tap:vbt1', '--gateway', '192.168.106.1/24'] })
+})
+
+t.test('a TAP that was there before stays as it was', { skip }, async t => {
+  const host = await namespace(t)
+  /** Its addresses, and whether it is up: what the state says of it follows later. */
+  const tapx = async (): Promise<[string[], boolean]> => {
+    const addresses = await host.sh('ip', '-o', '-4', 'address', 'show', 'dev', 'tapx')
+    const isUp = (await host.sh('ip', '-br', 'link', 'show', 'up')).includes('tapx')
+    return [[...addresses.matchAll(/inet (\S+)/g)].map(([, cidr]) => cidr), isUp]
+  }
+  const start = (...args: string[]) =>
+    startDaemon(t, { netns: host, args: ['--uplink', 'tap:tapx', '--no-dhcp', ...args] })
+  const ours = ['--gateway', '10.7.0.1/24']
+  for (const isUp of [false, true]) {
+    await host.sh('ip', 'tuntap', 'add', 'tapx', 'mode', 'tap')
+    await host.sh('ip', 'link', 'set', 'tapx', isUp ? 'up' : 'down')
+    const daemon = await start(...ours)
+    t.same(await tapx(), [['10.7.0.1/24'], true])
+    await daemon.stop()
+    t.same(await tapx(), [[], isUp])
+
+    // One that was killed leaves its address, which is no reason not to start.
+    await (await start(...ours)).stop('SIGKILL')
+    t.same(await tapx(), [['10.7.0.1/24'], true])
+    await (await start(...ours)).stop()
+    await host.sh('ip', 'link', 'delete', 'tapx')
+  }
+
+  await host.sh('ip', 'tuntap', 'add', 'tapx', 'mode', 'tap')
+  await host.sh('ip', 'address', 'add', '10.9.0.7/20', 'dev', 'tapx')
+  await (await start()).stop()
+  t.same(await tapx(), [['10.9.0.7/20'], false], 'with its own address')
 })
 
 t.test('a TAP that somebody deletes is said to be gone; the VMs go on', { skip }, async t => {
