@@ -55,6 +55,7 @@ export class TapUplink implements Uplink {
       // A bridge takes the lowest address among its ports as its own: not this one, or the host would change its own on
       // the LAN.
       mac[0] = 0xfe
+      mac[1] = 0xff
       tap = openTap({ name, mtu, mac, bridge })
       this.mtu = tap.mtu
     }
