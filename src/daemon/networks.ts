@@ -113,8 +113,8 @@ export class Networks {
   /**
    * The network of that gateway and mask, made if it is not there.
    * @param mayJoinHost whether who wants it may change where this host's traffic goes
-   * @throws BridgeError ERR_FORBIDDEN, ERR_NETWORK_WANTED, ERR_NETWORK_EXISTS, ERR_NETWORK_OVERLAP, ERR_NETWORK_DIFFERS, ERR_NETWORKS_FULL,
-   *   ERR_NO_DEMAND, and those of Network.start
+   * @throws BridgeError ERR_FORBIDDEN, ERR_NETWORK_WANTED, ERR_NETWORK_EXISTS, ERR_NETWORK_OVERLAP, ERR_NETWORK_DIFFERS,
+   *   ERR_NETWORKS_FULL, ERR_NO_DEMAND, and those of Network.start
    */
   ensure(wanted: NetworkWanted, mayJoinHost: boolean): Promise<Held & { isNew: boolean }> {
     return this.#inTurn(() => this.#demand(wanted, { mayJoinHost }))
