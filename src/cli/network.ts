@@ -34,9 +34,9 @@ export const command: Command = {
     json: { help: 'print everything as JSON' },
   },
   examples: [
-    ['vmbridge network add 10.7.0.1/24', 'a network whose gateway is this host; its socket is printed'],
-    ['vmbridge network add 10.8.0.1/24 --mode host --name lab', 'without a way out'],
-    ['vmbridge network remove lab', 'at once, where no VM is plugged in'],
+    ['sudo vmbridge network add 10.7.0.1/24', 'a network whose gateway is this host; its socket is printed'],
+    ['sudo vmbridge network add 10.8.0.1/24 --mode host --name lab', 'without a way out'],
+    ['sudo vmbridge network remove lab', 'at once, where no VM is plugged in'],
   ],
 }
 
