@@ -6,7 +6,8 @@
 import type { DhcpMode, NetworkHandlers, NetworkSummary, Peer } from '../control/api.js'
 import type { Logger } from '../log.js'
 import { formatCidr } from '../wire/ipv4.js'
-import type { Held, Networks } from './networks.js'
+import type { Held } from './network-rules.js'
+import type { Networks } from './networks.js'
 import { servesItself, type NetworkSettings } from './settings.js'
 
 export function networkHandlers(networks: Networks, log: Pick<Logger, 'info'>): NetworkHandlers {

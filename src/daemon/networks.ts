@@ -7,15 +7,16 @@
  */
 
 import { isDeepStrictEqual } from 'node:util'
-import type { NetworkKind, NetworkWanted } from '../control/api.js'
+import type { NetworkWanted } from '../control/api.js'
 import { BridgeError } from '../errors.js'
 import type { Logger } from '../log.js'
 import type { SocketRights } from '../ports/claim.js'
-import { formatCidr, type Cidr } from '../wire/ipv4.js'
+import { formatCidr } from '../wire/ipv4.js'
 import { DemandFolder } from './demand-folder.js'
 import { DemandLife } from './demand-life.js'
 import { Network, type NetworkContext } from './network.js'
-import { servesItself, type DemandSettings, type NetworkSettings } from './settings.js'
+import type { DemandSettings, NetworkSettings } from './settings.js'
+import { isOf, noSuch, requireRoom, requireSame, unreserved, type Held } from './network-rules.js'
 import { DEFAULT_WAIT, settingsOf } from './wanted.js'
 
 /** Of networks on demand: each has a device of the host. */
@@ -28,12 +29,6 @@ export interface NetworksOptions {
   rights: SocketRights
   /** Makes the folder that standing sockets lie in, where that is the default one. */
   prepare?: (settings: NetworkSettings) => void
-}
-
-/** A network and how long it is there. */
-export interface Held {
-  readonly network: Network
-  readonly kind: NetworkKind
 }
 
 interface Demanded extends Held {
@@ -124,7 +119,7 @@ export class Networks {
   remove(name: string, isForced: boolean): Promise<Held> {
     return this.#inTurn(async () => {
       const entry = this.#demanded.get(name)
-      if (entry === undefined) throw this.#noSuch(name)
+      if (entry === undefined) throw noSuch(name, this.list())
       const { size } = entry.network.vms.ports
       if (size > 0 && !isForced)
         throw new BridgeError(
@@ -210,7 +205,7 @@ export class Networks {
 
   async #stand(settings: NetworkSettings): Promise<void> {
     if (this.#isStopped) return
-    this.#requireRoom(settings)
+    requireRoom(settings, this.list())
     this.#options.prepare?.(settings)
     const network = new Network(settings, this.#contextOf(settings))
     // Before it is up: who stops meanwhile stops it, too.
@@ -261,7 +256,7 @@ export class Networks {
       throw new BridgeError('ERR_FORBIDDEN', 'only root may make a network that this host is in', {
         hint: 'use sudo; or --mode none, for VMs among themselves',
       })
-    this.#requireRoom(settings)
+    requireRoom(settings, this.list())
     if (this.#demanded.size >= MOST_DEMANDED)
       throw new BridgeError('ERR_NETWORKS_FULL', `there are ${MOST_DEMANDED} networks on demand already`, {
         hint: 'vmbridge network remove',
@@ -345,7 +340,7 @@ export class Networks {
 
   #isHindered(settings: NetworkSettings): boolean {
     try {
-      this.#requireRoom(settings)
+      requireRoom(settings, this.list())
       return false
     } catch {
       return true
@@ -361,84 +356,9 @@ export class Networks {
       this.#demanded.delete(entry.network.settings.name)
     }
   }
-
-  /** @throws BridgeError ERR_NETWORK_EXISTS, ERR_NETWORK_OVERLAP */
-  #requireRoom(settings: NetworkSettings): void {
-    const { name, gateway } = settings
-    for (const { network } of this.list()) {
-      const other = network.settings
-      // They name folders, and on a Mac those of Lab and lab are one.
-      if (other.name.toLowerCase() === name.toLowerCase())
-        throw new BridgeError('ERR_NETWORK_EXISTS', `there is a network ${other.name} already`, {
-          hint: 'another --name',
-        })
-      if (servesItself(settings) || servesItself(other)) continue
-      if (isOf(other, gateway) && this.#demanded.has(other.name))
-        throw new BridgeError(
-          'ERR_NETWORK_OVERLAP',
-          `${formatCidr(gateway)} is the network ${other.name} on demand until its last VM leaves`,
-          { hint: `it comes up then; or cut them off: vmbridge network remove --force ${other.name}` },
-        )
-      if (gateway.network > other.gateway.broadcast || other.gateway.network > gateway.broadcast) continue
-      throw new BridgeError(
-        'ERR_NETWORK_OVERLAP',
-        `${formatCidr(gateway)} overlaps ${formatCidr(other.gateway)} of the network ${other.name}`,
-        { hint: 'another subnet; vmbridge networks shows those that are taken' },
-      )
-    }
-  }
-
-  #noSuch(name: string): BridgeError {
-    if (this.#standing.has(name))
-      return new BridgeError(
-        'ERR_NETWORK_STANDING',
-        `the network ${name} stands as long as the daemon runs`,
-        {
-          hint: "take it out of the daemon's file and send SIGHUP, or stop the daemon",
-        },
-      )
-    const names = this.list().map(({ network }) => network.settings.name)
-    return new BridgeError('ERR_NO_NETWORK', `there is no network ${JSON.stringify(name.slice(0, 64))}`, {
-      hint: names.length > 0 ? `one of: ${names.join(', ')}` : 'vmbridge networks',
-    })
-  }
 }
 
 /** Ms. */
 function waitOf({ wait = DEFAULT_WAIT }: NetworkWanted): number {
   return wait * 1000
-}
-
-/** Whether a network is known by that gateway and mask. */
-function isOf(settings: NetworkSettings, { address, prefix }: Cidr): boolean {
-  const { gateway } = settings
-  return !servesItself(settings) && gateway.address === address && gateway.prefix === prefix
-}
-
-/**
- * Whoever finds a network there gets it as it is; what they said of it in so many words must hold. One that stands is as its
- * owner had it.
- * @throws BridgeError ERR_NETWORK_DIFFERS
- */
-function requireSame(wanted: NetworkWanted, settings: NetworkSettings, { network, kind }: Held): void {
-  if (kind === 'standing') return
-  const other = network.settings
-  const differs = [
-    wanted.dhcp !== undefined && !isSameDhcp(settings, other) ? 'DHCP' : undefined,
-    wanted.mode !== undefined && !isDeepStrictEqual(settings.uplink, other.uplink) ? 'mode' : undefined,
-    wanted.mtu !== undefined && settings.mtu !== other.mtu ? 'MTU' : undefined,
-  ].find(each => each !== undefined)
-  if (differs === undefined) return
-  throw new BridgeError('ERR_NETWORK_DIFFERS', `the network ${other.name} is there with another ${differs}`, {
-    hint: 'vmbridge networks; it goes with its last VM',
-  })
-}
-
-function isSameDhcp(one: NetworkSettings, other: NetworkSettings): boolean {
-  return one.answers === other.answers && (one.dhcp === undefined) === (other.dhcp === undefined)
-}
-
-/** All that a network is built of: standing reservations are exchanged while it runs. */
-function unreserved(settings: NetworkSettings): object {
-  return { ...settings, reservations: undefined }
 }
