@@ -16,7 +16,8 @@ case "$*" in
   *reconnect=*) [ "$RECONNECT" = s ] || exit 1 ;;
   *-netdev*) [ "$RECONNECT" != old ] || exit 1 ;;
 esac
-echo "QEMU emulator version 9.9.9"
+[ "$RECONNECT" = old ] && version=6.2.0 || version=9.9.9
+echo "QEMU emulator version $version"
 `
 
 function place(t: Test): { prefix: string; path: string; control: string } {
@@ -76,7 +77,7 @@ t.test('--json', { skip }, async t => {
   t.equal(ok, false)
   const named = (name: string) => checks.find(each => each.name === name)
   t.match(named('stand-ins'), { status: 'failed', fix: /^sudo chmod go-w / })
-  t.match(named('qemu'), { status: 'failed', detail: /no -netdev stream/ })
+  t.match(named('qemu'), { status: 'failed', detail: /6\.2\.0: has no -netdev stream/ })
 })
 
 t.test('what is wrong with the command line is said, with status 2', async t => {
