@@ -57,6 +57,13 @@ export function noSuch(name: string, there: readonly Held[]): BridgeError {
   })
 }
 
+/** What went wrong at the start of a network on demand, for who has no options of the daemon to change. */
+export function asWanted(error: unknown): unknown {
+  if (!(error instanceof BridgeError) || error.code !== 'ERR_SUBNET_IN_USE') return error
+  const hint = 'another subnet, or end what has this one; see: ip address'
+  return new BridgeError(error.code, error.message, { hint, cause: error })
+}
+
 /** Whether a network is known by that gateway and mask. */
 export function isOf(settings: NetworkSettings, { address, prefix }: Cidr): boolean {
   const { gateway } = settings

@@ -16,7 +16,7 @@ import { DemandFolder } from './demand-folder.js'
 import { DemandLife } from './demand-life.js'
 import { Network, type NetworkContext } from './network.js'
 import type { DemandSettings, NetworkSettings } from './settings.js'
-import { isOf, noSuch, requireRoom, requireSame, unreserved, type Held } from './network-rules.js'
+import { asWanted, isOf, noSuch, requireRoom, requireSame, unreserved, type Held } from './network-rules.js'
 import { DEFAULT_WAIT, settingsOf } from './wanted.js'
 
 /** Of networks on demand: each has a device of the host. */
@@ -275,7 +275,7 @@ export class Networks {
     } catch (error) {
       this.#demanded.delete(name)
       folder.remove(name)
-      throw error
+      throw asWanted(error)
     }
     log.info(
       {

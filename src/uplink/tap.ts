@@ -136,7 +136,7 @@ function refuseOverlap(gateway: Cidr, own: string): void {
       if (other === undefined || other.prefix === 32) continue
       if (other.network > gateway.broadcast || gateway.network > other.broadcast) continue
       throw new BridgeError('ERR_SUBNET_IN_USE', `${formatCidr(gateway)} overlaps ${cidr} of ${name}`, {
-        hint: `another subnet, such as 192.168.106.1/24; or end what has this one: ip address show dev ${name}`,
+        hint: `choose another subnet with --gateway, such as 192.168.106.1/24, or end what has this one: ip address show dev ${name}`,
       })
     }
   }

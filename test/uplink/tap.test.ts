@@ -120,10 +120,7 @@ t.test('a subnet that another device has is refused, naming the device', { skip 
   for (const gateway of ['192.168.105.1/24', '192.168.105.129/25', '192.168.0.1/16']) {
     const { status, stderr } = await refused(t, host, '--uplink', 'tap:vbt1', '--gateway', gateway)
     t.equal(status, 1)
-    t.match(
-      stderr,
-      new RegExp(`${gateway} overlaps 192\\.168\\.105\\.1/24 of vbt0\\n {2}try: another subnet, such as `),
-    )
+    t.match(stderr, new RegExp(`${gateway} overlaps 192\\.168\\.105\\.1/24 of vbt0\\n {2}try: .*--gateway`))
   }
   const links = await host.sh('ip', '-br', 'link')
   t.match(links, /^vbt0 /m)
