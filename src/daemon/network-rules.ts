@@ -60,7 +60,7 @@ export function noSuch(name: string, there: readonly Held[]): BridgeError {
 /** What went wrong at the start of a network on demand, for who has no options of the daemon to change. */
 export function asWanted(error: unknown): unknown {
   if (!(error instanceof BridgeError) || error.code !== 'ERR_SUBNET_IN_USE') return error
-  const hint = 'another subnet, or end what has this one; see: ip address'
+  const hint = 'another subnet, or end what has this one'
   return new BridgeError(error.code, error.message, { hint, cause: error })
 }
 

@@ -418,7 +418,7 @@ t.test(
     await t.rejects(control.ensureNetwork({ gateway: '10.44.0.1/16', mode: 'host' }), {
       code: 'ERR_SUBNET_IN_USE',
       message: '10.44.0.1/16 overlaps 10.44.7.1/24 of lo',
-      hint: 'another subnet, or end what has this one; see: ip address',
+      hint: 'another subnet, or end what has this one',
     })
     await host.sh('ip', 'link', 'add', 'br7', 'type', 'bridge')
     await host.sh('ip', 'address', 'add', '10.7.0.9/16', 'dev', 'br7')
