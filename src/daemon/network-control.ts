@@ -3,6 +3,7 @@
  * change is in the log.
  */
 
+import { isMaster } from '../control/access.js'
 import type { DhcpMode, NetworkHandlers, NetworkSummary, Peer } from '../control/api.js'
 import type { Logger } from '../log.js'
 import { formatCidr } from '../wire/ipv4.js'
@@ -19,7 +20,7 @@ export function networkHandlers(networks: Networks, log: Pick<Logger, 'info'>): 
   return {
     list: () => ({ networks: networks.list().map(summary) }),
     async ensure(wanted, peer) {
-      const { isNew, ...held } = await networks.ensure(wanted, mayJoinHost(peer))
+      const { isNew, ...held } = await networks.ensure(wanted, isMaster(peer))
       note(peer, 'network.add', held.network.settings.name)
       return { network: summary(held), isNew }
     },
@@ -30,9 +31,6 @@ export function networkHandlers(networks: Networks, log: Pick<Logger, 'info'>): 
     },
   }
 }
-
-/** As the daemon itself may: who is let in by the group of the sockets may not. */
-const mayJoinHost = ({ uid }: Peer): boolean => uid === 0 || uid === process.geteuid?.()
 
 function summaryOf({ network, kind }: Held, networks: Networks): NetworkSummary {
   const { settings, uplink, vms } = network

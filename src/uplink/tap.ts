@@ -6,7 +6,7 @@
 
 import { networkInterfaces } from 'node:os'
 import { BridgeError } from '../errors.js'
-import { native } from '../native.js'
+import { native, type FormerTap } from '../native.js'
 import type { RunPort } from '../ports/run-port.js'
 import { tapPort } from '../ports/run-port.js'
 import { openTap } from '../ports/tap.js'
@@ -35,8 +35,9 @@ export class TapUplink implements Uplink {
   /** Of the bridge; a TAP of its own has that of the settings. */
   readonly mtu?: number
   readonly #bridge: string | undefined
-  /** A device that is there without us gets back what it was. */
-  readonly #leave: () => void
+  readonly #gateway: Cidr
+  /** Of a device that is there without us, until it has got that back. */
+  #former: FormerTap | undefined
   readonly #io: RunPort
   readonly #watch: LinkWatch | undefined
   #gone: string | undefined
@@ -48,7 +49,7 @@ export class TapUplink implements Uplink {
     const mac = tapMac(stateDir)
     let tap
     if (bridge === undefined) {
-      refuseOverlap(gateway, name)
+      refuseOverlap(gateway)
       const { address, prefix } = gateway
       tap = openTap({ name, mtu, address, prefix, mac })
     } else {
@@ -62,10 +63,8 @@ export class TapUplink implements Uplink {
     this.name = tap.name
     this.mac = tap.mac
     this.#bridge = bridge
-    const { former } = tap
-    this.#leave = () => {
-      if (former !== undefined) native.leaveTap(tap.name, gateway.address, former)
-    }
+    this.#gateway = gateway
+    this.#former = tap.former
     this.port = new Port({ name: tap.name, role: 'uplink', maxFrame: maxFrameOf(tap.mtu) })
     this.#io = tapPort({
       ...context,
@@ -99,8 +98,10 @@ export class TapUplink implements Uplink {
 
   close(): void {
     this.#watch?.close()
+    // While nobody else can open it.
+    if (this.#former !== undefined) native.leaveTap(this.name, this.#gateway.address, this.#former)
+    this.#former = undefined
     this.#io.close()
-    this.#leave()
   }
 
   #bridgeChanged({ log }: UplinkContext, bridge: string, state: LinkState): void {
@@ -127,10 +128,8 @@ const WORDS: Record<LinkState, (bridge: string | undefined) => string | undefine
 }
 
 /** Two devices with routes to one subnet work by luck: say whose it is before there is a second one. */
-function refuseOverlap(gateway: Cidr, own: string): void {
+function refuseOverlap(gateway: Cidr): void {
   for (const [name, addresses = []] of Object.entries(networkInterfaces())) {
-    // A TAP that was there before may have it already: set up so, or left by a daemon that was killed.
-    if (name === own) continue
     for (const { family, cidr } of addresses) {
       const other = family === 'IPv4' && cidr !== null ? parseCidr(cidr) : undefined
       if (other === undefined || other.prefix === 32) continue

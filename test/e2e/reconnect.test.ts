@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { Daemon } from '../helpers/daemon.js'
+import { prepare } from '../helpers/flood.js'
 import { type Guest, QEMU_10, streamNetdev } from '../helpers/guest.js'
 import { answers } from '../helpers/host.js'
 import { bootGuest, HOST_IP, type HostLab, lease, startHost, TAP } from '../helpers/lab.js'
@@ -42,12 +43,7 @@ async function isAsBefore(t: Test, { host, daemon }: HostLab, { guest, ip, port 
 async function startFlood({ host, daemon }: HostLab, guest: Guest): Promise<void> {
   const mac = (await host.sh('cat', `/sys/class/net/${TAP}/address`)).trim()
   await guest.sh(`
-    set -e
-    modprobe pktgen
-    [ -e /proc/net/pktgen/eth0 ] || echo add_device eth0 >/proc/net/pktgen/kpktgend_0
-    for setting in 'count 0' 'pkt_size 1414' 'delay 0' 'dst ${HOST_IP}' 'dst_mac ${mac}'; do
-      echo "$setting" >/proc/net/pktgen/eth0
-    done
+    ${prepare({ count: 0, size: 1414, delay: 0, ip: HOST_IP, mac })}
     echo start >/proc/net/pktgen/pgctrl &
   `)
   const before = (await portOf(daemon, guest))!.rx.frames

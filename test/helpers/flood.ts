@@ -44,6 +44,7 @@ export const startFlood = (from: Host, flood: Flood): Child =>
 export const datagramsSent = (line: string): number => Number(/^sent (\d+)$/.exec(line)?.[1] ?? 0)
 
 export interface Generated {
+  /** 0 is without end. */
   count: number
   /** Bytes of a frame. */
   size: number
@@ -53,14 +54,19 @@ export interface Generated {
   ip: string
 }
 
-/** For a guest's shell: fails unless all of them left. */
-export const generate = ({ count, size, delay, mac, ip }: Generated): string => `
+/** For a guest's shell: what its kernel sends from `echo start >/proc/net/pktgen/pgctrl` on, which waits for the end. */
+export const prepare = ({ count, size, delay, mac, ip }: Generated): string => `
   set -e
   modprobe pktgen
   [ -e /proc/net/pktgen/eth0 ] || echo add_device eth0 >/proc/net/pktgen/kpktgend_0
   for setting in 'count ${count}' 'pkt_size ${size}' 'delay ${delay}' 'dst ${ip}' 'dst_mac ${mac}'; do
     echo "$setting" >/proc/net/pktgen/eth0
   done
+`
+
+/** Sends them; fails unless all of them left. */
+export const generate = (frames: Generated): string => `
+  ${prepare(frames)}
   echo start >/proc/net/pktgen/pgctrl
   grep 'Result: OK' /proc/net/pktgen/eth0
 `
